@@ -1,0 +1,43 @@
+"""Assembles the verbs of ``kan-heads``; each lives in a file of its own."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kan_heads._version import __version__
+from kan_heads.cli import data, demo
+from kan_heads.errors import KanHeadsError
+
+app = typer.Typer(
+    help="Kolmogorov-Arnold heads for machine-learned interatomic potentials.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Handles what comes before a verb."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def run() -> None:
+    """Runs the program and turns expected errors into one line and a status."""
+    try:
+        app()
+    except KanHeadsError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]kan-heads: error:[/] {error}")
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed; this verb needs an extra, e.g. pip install 'kan-heads[allegro,bench]'"
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]kan-heads: error:[/] {message}")
+        sys.exit(2)

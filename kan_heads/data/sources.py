@@ -1,0 +1,223 @@
+"""Read each data set's own format into ASE frames with uniform labels.
+
+Every reader returns a ``Source`` that builds frames one by one, so that a small draw of a large set
+costs little. Labels go to a ``SinglePointCalculator`` (``energy`` eV, ``forces`` eV/Angstrom, ``stress``
+eV/Angstrom^3 in ASE's sign); ``info`` keeps what tells frames apart.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kan_heads.data.unpack import unpack_zip
+from kan_heads.errors import DataError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Source:
+    """The frames of a data set.
+
+    Args:
+        n_frames: how many there are.
+        build: makes frame i, 0-based.
+        index_of: what the index counts, for ``split.json``.
+        groups: group of each frame that a split must keep together, or None.
+    """
+
+    n_frames: int
+    build: Callable[[int], Atoms]
+    index_of: str
+    groups: list[Hashable] | None = None
+
+
+def labelled(atoms: Atoms, energy: Any = None, forces: Any = None, stress: Any = None, **info: Any) -> Atoms:
+    """A clean copy of ``atoms`` that carries only these labels and this ``info``.
+
+    Args:
+        atoms: structure (numbers, positions in Angstrom, cell, pbc are kept).
+        energy: eV per cell, or None.
+        forces: (n_atoms, 3) eV/Angstrom, or None.
+        stress: (3, 3) or Voigt (6,), eV/Angstrom^3, tension positive, or None.
+        info: further items of the frame.
+    """
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    clean = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
+    results: dict[str, Any] = {}
+    if energy is not None:
+        results["energy"] = float(energy)
+    if forces is not None:
+        results["forces"] = np.asarray(forces, dtype=float).reshape(-1, 3)
+    if stress is not None:
+        stress = np.asarray(stress, dtype=float)
+        voigt = stress.shape == (6,)
+        results["stress"] = stress if voigt else full_3x3_to_voigt_6_stress(stress.reshape(3, 3))
+    if results:
+        clean.calc = SinglePointCalculator(clean, **results)
+    return clean
+
+
+def _label(atoms: Atoms, *names: str) -> Any:
+    """The first of these labels that a frame has, wherever its file format put it."""
+    for store in (atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info):
+        for name in names:
+            if store.get(name) is not None:
+                return store[name]
+    return None
+
+
+def _read(path: Path, expected: int) -> list[Atoms]:
+    import ase.io
+
+    try:
+        frames = ase.io.read(path, index=":")
+    except Exception as e:  # ASE's parsers raise whatever the damage leads them to
+        raise DataError(f"{path} cannot be read ({type(e).__name__}: {e}); fetch it again") from e
+    if len(frames) != expected:
+        raise DataError(f"{path} has {len(frames)} frames, expected {expected}; the origin has changed")
+    return frames
+
+
+def _from_files(paths: list[Path], counts: list[int]) -> Source:
+    frames = [a for p, n in zip(paths, counts, strict=True) for a in _read(p, n)]
+
+    def build(i: int) -> Atoms:
+        a = frames[i]
+        energy = _label(a, "REF_energy", "energy", "free_energy")
+        forces = _label(a, "REF_forces", "forces", "force")
+        virial, stress = _label(a, "REF_virial", "virial"), _label(a, "stress")
+        if stress is None and virial is not None and np.size(virial) == 9:
+            # GAP and deepmd virials are positive under compression, ASE's stress under tension.
+            stress = -np.reshape(virial, (3, 3)) / a.get_volume()
+        info = {k: a.info[k] for k in ("config_type", "stand_in") if k in a.info}
+        return labelled(a, energy, forces, stress, **info)
+
+    return Source(len(frames), build, "frame of " + " followed by ".join(p.name for p in paths))
+
+
+def read_ag(paths: list[Path], work: Path) -> Source:
+    """Silver: one extended XYZ file; used for ``ag`` and ``ag-emt``."""
+    return _from_files(paths, [1000])
+
+
+def read_carbon(paths: list[Path], work: Path) -> Source:
+    """GAP-17 carbon: 408 training frames followed by 450 test frames, extended XYZ or ASE's .traj."""
+    return _from_files(paths, [408, 450])
+
+
+def read_hfo2(paths: list[Path], work: Path) -> Source:
+    """Hafnia: npz blocks in float32; stress = -virial / volume."""
+    from ase import Atoms
+
+    keys = ("coord", "box", "energy", "force", "virial", "group")
+    blocks = []
+    for p in paths:
+        with np.load(p, allow_pickle=False) as z:
+            numbers = z["numbers"]
+            blocks.append({k: z[k] for k in keys})
+    data = {k: np.concatenate([b[k] for b in blocks]) for k in keys}
+
+    def build(i: int) -> Atoms:
+        box = data["box"][i].astype(float)
+        atoms = Atoms(numbers=numbers, positions=data["coord"][i].astype(float), cell=box, pbc=True)
+        stress = -data["virial"][i].astype(float) / atoms.get_volume()
+        group = int(data["group"][i])
+        return labelled(atoms, data["energy"][i], data["force"][i], stress, hfo2_group=group)
+
+    return Source(len(data["energy"]), build, "frame of " + " followed by ".join(p.name for p in paths))
+
+
+def born_charges(atoms: Atoms) -> np.ndarray:
+    """Born effective charges of a prepared frame.
+
+    ASE's extended XYZ reader moves a column of this name from ``arrays`` to the calculator; this
+    finds it in either.
+
+    Args:
+        atoms: a frame of the prepared ``sio2`` set.
+
+    Returns:
+        ``(n_atoms, 3, 3)`` in units of e.
+
+    Raises:
+        DataError: the frame has no such labels.
+    """
+    charges = _label(atoms, "born_effective_charges")
+    if charges is None:
+        raise DataError("a frame has no 'born_effective_charges'; make it with 'kan-heads data prepare sio2'")
+    return np.reshape(charges, (len(atoms), 3, 3))
+
+
+def read_sio2(paths: list[Path], work: Path) -> Source:
+    """SiO2: POSCARs from the zip, Born effective charges (n_atoms, 9) in e from the headerless csv."""
+    import ase.io
+
+    archive, table = paths
+    with table.open(newline="", encoding="utf-8-sig") as f:
+        rows = [r for r in csv.reader(f) if r]
+    for number, row in enumerate(rows):
+        if len(row) != 55:
+            raise DataError(f"{table}: row {number} has {len(row)} fields, expected a name and 54 numbers")
+    folder = unpack_zip(archive, work / "sio2") / "SiO2_prim"
+
+    def build(i: int) -> Atoms:
+        name, *charges = rows[i]
+        atoms = labelled(ase.io.read(folder / f"{name}.vasp", format="vasp"), structure=name)
+        if len(atoms) * 9 != len(charges):
+            raise DataError(f"{archive}: {name}.vasp has {len(atoms)} atoms, its row of charges is for 6")
+        atoms.set_array("born_effective_charges", np.array(charges, dtype=float).reshape(-1, 9))
+        return atoms
+
+    return Source(len(rows), build, f"row of {table.name}")
+
+
+def read_ru(paths: list[Path], work: Path) -> Source:
+    """Ruthenium: energy, and stress where it could be restored.
+
+    The forces of the file are residuals of a relaxation (below 1e-4 Ry/bohr), and 365 of the structures
+    are affine approximations of the relaxed ones: training on such forces would teach noise, so they
+    are left out.
+    """
+    frames = _read(paths[0], 670)
+
+    def mode(i: int) -> str:
+        # The extended XYZ parser reads the modes 'F' and 'T' as booleans.
+        value = frames[i].info["mode"]
+        return {True: "T", False: "F"}[bool(value)] if isinstance(value, bool | np.bool_) else str(value)
+
+    def group(i: int) -> Hashable:
+        eta = round(abs(float(frames[i].info["eta"])), 6)
+        # Unstrained, all modes are the same structure.
+        return ("none" if eta == 0 else mode(i), eta)
+
+    def build(i: int) -> Atoms:
+        a = frames[i]
+        kept = {"eta": float(a.info["eta"]), "geometry": str(a.info["positions"])}
+        kept["record"] = int(a.info["record"])
+        return labelled(
+            a, _label(a, "energy"), stress=_label(a, "stress"), strain_mode=f"mode-{mode(i)}", **kept
+        )
+
+    groups = [group(i) for i in range(len(frames))]
+    return Source(len(frames), build, f"frame of {paths[0].name}", groups)
+
+
+READERS: dict[str, Callable[[list[Path], Path], Source]] = {
+    "ag": read_ag,
+    "ag-emt": read_ag,
+    "hfo2": read_hfo2,
+    "carbon": read_carbon,
+    "sio2": read_sio2,
+    "ru": read_ru,
+}

@@ -1,0 +1,53 @@
+"""The errors that a user can cause, each one line that names the thing and the remedy.
+
+The command line prints them without a traceback and exits with status 2; as a library they are
+ordinary exceptions.
+"""
+
+import os
+import sys
+
+
+class KanHeadsError(Exception):
+    """Base of every error that kan-heads raises on bad input."""
+
+    exit_code = 2
+
+
+class ConfigError(KanHeadsError):
+    """An option, name or scope in a configuration is unknown or contradicts another."""
+
+
+class DataError(KanHeadsError):
+    """A data file is missing, damaged, or holds labels that cannot be trained on."""
+
+
+class ModelError(KanHeadsError):
+    """A model, checkpoint or package does not fit what is asked of it."""
+
+
+def exit_with_one_line(program_prefix: str) -> None:
+    """Makes a stock program print these errors as one line and exit with status 2.
+
+    nequip's programs end an uncaught error in a traceback of forty lines. Called when one of
+    them imports a kan_heads target; in any other process, and for any other error, nothing
+    changes.
+
+    Args:
+        program_prefix: how the names of the programs start, e.g. ``nequip-``.
+    """
+    if not os.path.basename(sys.argv[0]).startswith(program_prefix):
+        return
+    previous = sys.excepthook
+
+    def hook(kind: type, error: BaseException, trace: object) -> None:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KanHeadsError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            previous(kind, error, trace)
+            return
+        sys.stderr.write(f"kan-heads: error: {cause}\n")
+        raise SystemExit(cause.exit_code)
+
+    sys.excepthook = hook

@@ -1,0 +1,8 @@
+"""KAN layers in plain torch; import this to use them outside any potential."""
+
+from kan_heads.kan.bases import Basis, basis_names, register_basis
+from kan_heads.kan.config import KANConfig
+from kan_heads.kan.layer import KANLayer
+from kan_heads.kan.network import KAN
+
+__all__ = ["KAN", "Basis", "KANConfig", "KANLayer", "basis_names", "register_basis"]

@@ -1,0 +1,161 @@
+r"""The basis expansion of a layer with analytic derivatives of every order.
+
+Forces are derivatives, so training differentiates a layer twice. Plain automatic differentiation
+records every step of the basis and keeps tensors of shape ``(n, in, n_basis)`` for all of them.
+The three operations below are closed under differentiation instead: the derivative of each is
+made of the same three, with the order d of the basis derivative raised by one,
+
+.. math::
+    \mathrm{outputs}_{no}  &= \sum_{ij} v_{ni}\, \phi_j^{(d)}(x_{ni})\, c_{oij} \\
+    \mathrm{inputs}_{ni}   &= \sum_{oj} g_{no}\, \phi_j^{(d)}(x_{ni})\, c_{oij} \\
+    \mathrm{coefficients}_{oij} &= \sum_n v_{ni}\, \phi_j^{(d)}(x_{ni})\, g_{no}
+
+so only x is kept. Rows are taken in blocks whose bases stay in the processor's cache.
+"""
+
+from typing import Any, Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from kan_heads.kan.bases import Basis
+
+_BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32
+
+
+def expand(x: Tensor, coefficients: Tensor, basis: Basis, anchored: bool) -> Tensor:
+    r"""Evaluates :math:`\sum_{ij} \phi_j(x_{ni})\, c_{oij}`.
+
+    Args:
+        x: inputs, shape ``(n, in)``.
+        coefficients: shape ``(out, in, n_basis)``.
+        basis: the functions.
+        anchored: subtract each function's value at 0.
+
+    Returns:
+        Sums, shape ``(n, out)``, differentiable any number of times.
+    """
+    return _Outputs.apply(x, None, coefficients, basis, -1 if anchored else 0)
+
+
+def applies(x: Tensor) -> bool:
+    """Tells whether these operations can be used here.
+
+    They step aside for the plain formulas wherever something follows the operations one by one:
+    TorchScript and make_fx tracing, torch.compile and export, and torch.func transforms.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    # Imported late: it takes half a second, and whoever traces has it already.
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+    return get_proxy_mode() is None and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def _values(basis: Basis, x: Tensor, order: int) -> Tensor:
+    """Derivative of the given order, shape (n, in, n_basis); order -1 stands for anchored values."""
+    if order == -1:
+        return basis.anchored(x)
+    return basis(x) if order == 0 else basis.derivative(x, order)
+
+
+def _raised(order: int) -> int:
+    return 1 if order == -1 else order + 1
+
+
+def _blocks(x: Tensor, basis: Basis) -> Iterator[slice]:
+    rows = x.shape[0]
+    if x.device.type == "cpu":
+        rows = max(64, _BLOCK // (basis.n_basis * basis.in_features))
+    for start in range(0, x.shape[0], max(rows, 1)):
+        yield slice(start, start + rows)
+
+
+def _wanted(ctx: Any, index: int, edge: int) -> bool:
+    """Tells whether a gradient is needed, and not thrown away as in a pass for forces only."""
+    if not ctx.needs_input_grad[index]:
+        return False
+    try:
+        return torch._C._will_engine_execute_node(ctx.next_functions[edge][0])
+    except (AttributeError, IndexError, RuntimeError, TypeError):
+        return True
+
+
+class _Outputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, v: Optional[Tensor], c: Tensor, basis: Basis, order: int) -> Tensor:
+        ctx.save_for_backward(x, v, c)
+        ctx.basis, ctx.order = basis, order
+        x, c = x.detach(), c.detach().flatten(1)  # c: (out, in * n_basis)
+        y = x.new_empty(x.shape[0], c.shape[0])
+        for rows in _blocks(x, basis):
+            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+            if v is not None:
+                values = values * v[rows].detach().unsqueeze(-1)
+            torch.mm(values.flatten(1), c.t(), out=y[rows])
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, v, c = ctx.saved_tensors
+        basis, order = ctx.basis, ctx.order
+        grad_x = grad_v = grad_c = None
+        if _wanted(ctx, 0, 0):
+            grad_x = _Inputs.apply(x, g, c, basis, _raised(order))
+            grad_x = grad_x if v is None else grad_x * v
+        if v is not None and _wanted(ctx, 1, 1):
+            grad_v = _Inputs.apply(x, g, c, basis, order)
+        if _wanted(ctx, 2, 1 if v is None else 2):
+            grad_c = _Coefficients.apply(x, v, g, basis, order)
+        return grad_x, grad_v, grad_c, None, None
+
+
+class _Inputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, basis: Basis, order: int) -> Tensor:
+        ctx.save_for_backward(x, g, c)
+        ctx.basis, ctx.order = basis, order
+        x, g, c = x.detach(), g.detach(), c.detach().flatten(1)
+        y = torch.empty_like(x)
+        for rows in _blocks(x, basis):
+            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+            weights = torch.mm(g[rows], c).view_as(values)
+            torch.sum(values.mul_(weights), -1, out=y[rows])
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, g, c = ctx.saved_tensors
+        basis, order = ctx.basis, ctx.order
+        grad_x = h * _Inputs.apply(x, g, c, basis, _raised(order)) if _wanted(ctx, 0, 0) else None
+        grad_g = _Outputs.apply(x, h, c, basis, order) if _wanted(ctx, 1, 1) else None
+        grad_c = _Coefficients.apply(x, h, g, basis, order) if _wanted(ctx, 2, 2) else None
+        return grad_x, grad_g, grad_c, None, None
+
+
+class _Coefficients(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, v: Optional[Tensor], g: Tensor, basis: Basis, order: int) -> Tensor:
+        ctx.save_for_backward(x, v, g)
+        ctx.basis, ctx.order = basis, order
+        x, g = x.detach(), g.detach()
+        y = x.new_zeros(g.shape[1], basis.in_features * basis.n_basis)
+        for rows in _blocks(x, basis):
+            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+            if v is not None:
+                values = values * v[rows].detach().unsqueeze(-1)
+            y.addmm_(g[rows].t(), values.flatten(1))
+        return y.view(g.shape[1], basis.in_features, basis.n_basis)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, v, g = ctx.saved_tensors
+        basis, order = ctx.basis, ctx.order
+        grad_x = grad_v = None
+        if _wanted(ctx, 0, 0):
+            grad_x = _Inputs.apply(x, g, h, basis, _raised(order))
+            grad_x = grad_x if v is None else grad_x * v
+        if v is not None and _wanted(ctx, 1, 1):
+            grad_v = _Inputs.apply(x, g, h, basis, order)
+        grad_g = _Outputs.apply(x, v, h, basis, order) if _wanted(ctx, 2, 1 if v is None else 2) else None
+        return grad_x, grad_v, grad_g, None, None

@@ -1,0 +1,132 @@
+"""What a basis is, and the registry that finds one by name."""
+
+from typing import Callable, ClassVar, Dict, List, Tuple, Type
+
+import torch
+from torch import Tensor
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan.config import KANConfig, unknown_name
+
+_REGISTRY: Dict[str, Type["Basis"]] = {}
+
+
+class Basis(torch.nn.Module):
+    r"""A set of univariate functions :math:`\phi_{ij}(x_i)`, the same set for every input feature.
+
+    Each feature has its own grid, always uniform: ``lower`` and ``step`` are buffers of shape
+    ``(in_features,)``. A subclass sets ``n_basis`` and writes :meth:`forward`, whose derivatives
+    of every order must be right under plain automatic differentiation (no ``abs`` or ``relu``
+    at a point where the function is smooth).
+
+    Args:
+        in_features: number of input features.
+        config: ``grid_size``, ``grid_range`` and the options named in ``extra_options``.
+
+    Raises:
+        ConfigError: if ``config`` sets an option that belongs to another basis.
+    """
+
+    extra_options: ClassVar[Tuple[str, ...]] = ()
+    n_basis: int
+
+    def __init__(self, in_features: int, config: KANConfig) -> None:
+        super().__init__()
+        for option in ("order", "extrapolation"):
+            if getattr(config, option) is not None and option not in self.extra_options:
+                raise ConfigError(f"{option}: not an option of basis {config.basis!r}; remove it")
+        self.in_features = in_features
+        self.grid_size = config.grid_size
+        lower, upper = config.grid_range
+        self.register_buffer("lower", torch.full((in_features,), lower))
+        self.register_buffer("step", torch.full((in_features,), (upper - lower) / config.grid_size))
+
+    @property
+    def upper(self) -> Tensor:
+        """Upper end of each feature's grid, shape ``(in_features,)``."""
+        return self.lower + self.grid_size * self.step
+
+    @torch.jit.ignore
+    def set_range(self, lower: Tensor, upper: Tensor) -> None:
+        """Moves the grid of every feature.
+
+        Args:
+            lower: lower ends, shape ``(in_features,)``.
+            upper: upper ends, shape ``(in_features,)``, each above its lower end.
+        """
+        self.lower.copy_(lower)
+        self.step.copy_((upper - lower) / self.grid_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluates every basis function.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+
+        Returns:
+            Values, shape ``(n, in_features, n_basis)``.
+        """
+        raise NotImplementedError
+
+    def anchored(self, x: Tensor) -> Tensor:
+        """Evaluates every basis function less its value at 0, which makes it exactly 0 there.
+
+        The value at 0 comes from the same operations in the same precision, so that the
+        difference vanishes to the last bit.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+
+        Returns:
+            Values, shape ``(n, in_features, n_basis)``.
+        """
+        origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
+        return self.forward(x) - self.forward(origin)
+
+    @torch.jit.ignore
+    def derivative(self, x: Tensor, order: int) -> Tensor:
+        """Evaluates the derivative of every basis function.
+
+        This form differentiates :meth:`forward`; a basis with a closed form overrides it.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+            order: order of the derivative, at least 1.
+
+        Returns:
+            Derivatives, shape ``(n, in_features, n_basis)``.
+        """
+        lower = self.forward if order == 1 else lambda at: self.derivative(at, order - 1)
+        return torch.func.jvp(lower, (x,), (torch.ones_like(x),))[1]
+
+    def extra_repr(self) -> str:
+        """Shows the size of the grid."""
+        return f"in_features={self.in_features}, grid_size={self.grid_size}, n_basis={self.n_basis}"
+
+
+def register_basis(name: str) -> Callable[[Type[Basis]], Type[Basis]]:
+    """Class decorator that makes a basis known under ``name`` in every configuration."""
+
+    def register(cls: Type[Basis]) -> Type[Basis]:
+        if name in _REGISTRY:
+            raise ConfigError(f"basis {name!r} is registered already by {_REGISTRY[name].__qualname__}")
+        _REGISTRY[name] = cls
+        return cls
+
+    return register
+
+
+def basis_names() -> List[str]:
+    """Returns the names of all registered bases."""
+    return sorted(_REGISTRY)
+
+
+def make_basis(in_features: int, config: KANConfig) -> Basis:
+    """Builds the basis that ``config`` names.
+
+    Raises:
+        ConfigError: if no basis has that name.
+    """
+    if config.basis not in _REGISTRY:
+        raise unknown_name("basis", config.basis, _REGISTRY)
+    return _REGISTRY[config.basis](in_features, config)

@@ -1,0 +1,169 @@
+"""B-splines of order 1 to 5 on a uniform grid, in closed form."""
+
+import math
+from fractions import Fraction
+from typing import List
+
+import torch
+from torch import Tensor
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
+
+
+def cardinal_pieces(order: int) -> List[List[int]]:
+    r"""Polynomial pieces of the cardinal B-spline, as whole numbers.
+
+    On a uniform grid every B-spline is a shift of one function :math:`N_k` on :math:`[0, k+1)`,
+    a polynomial on each unit interval. The Cox-de Boor recursion
+    :math:`N_k(v) = \frac{v}{k} N_{k-1}(v) + \frac{k+1-v}{k} N_{k-1}(v-1)`, solved once in
+    rational numbers, gives coefficients that are multiples of :math:`1/k!`.
+
+    Args:
+        order: the order k.
+
+    Returns:
+        ``pieces[p][q]``, k! times the coefficient of :math:`r^p` on :math:`v = k - q + r`: the
+        piece that belongs to the q-th of the k + 1 basis functions alive at a point.
+    """
+    pieces = [[Fraction(1)]]
+    for k in range(1, order + 1):
+        raised = []
+        for s in range(k + 1):
+            coefficients = [Fraction(0)] * (k + 1)
+            if s < k:
+                for p, value in enumerate(pieces[s]):
+                    coefficients[p] += value * Fraction(s, k)
+                    coefficients[p + 1] += value * Fraction(1, k)
+            if s > 0:
+                for p, value in enumerate(pieces[s - 1]):
+                    coefficients[p] += value * Fraction(k + 1 - s, k)
+                    coefficients[p + 1] -= value * Fraction(1, k)
+            raised.append(coefficients)
+        pieces = raised
+    scale = math.factorial(order)
+    return [[int(scale * pieces[order - q][p]) for q in range(order + 1)] for p in range(order + 1)]
+
+
+@register_basis("bspline")
+class BSplineBasis(Basis):
+    r"""B-splines :math:`B_j(x) = N_k((x - \mathrm{lower}) / h + k - j)`, j = 0 .. grid_size + k - 1.
+
+    Equal to ``scipy.interpolate.BSpline`` on the uniform knots
+    :math:`\mathrm{lower} + (j - k) h`. At any point k + 1 of them are alive, each a polynomial
+    in the distance to the knot on the left; they are evaluated there and scattered into place.
+
+    Source: Wang et al. 2024 (B-spline basis of Liu et al., arXiv 2404.19756, eq. 2.10).
+    """
+
+    extra_options = ("order", "extrapolation")
+
+    def __init__(self, in_features: int, config: KANConfig) -> None:
+        super().__init__(in_features, config)
+        order = 3 if config.order is None else config.order
+        if order not in (1, 2, 3, 4, 5):
+            raise ConfigError(f"order: {order!r} must be a whole number from 1 to 5")
+        extrapolation = "linear" if config.extrapolation is None else config.extrapolation
+        if extrapolation not in EXTRAPOLATIONS:
+            raise unknown_name("extrapolation", extrapolation, EXTRAPOLATIONS)
+        self.order = order
+        self.linear_outside = extrapolation == "linear"
+        self.n_basis = config.grid_size + order
+        # Whole numbers: they survive any cast between precisions, where multiples of 1/6 do not.
+        pieces = torch.tensor(cardinal_pieces(order), dtype=torch.get_default_dtype())
+        self.register_buffer("pieces", pieces, persistent=False)  # (power, local)
+        self.scale = 1.0 / math.factorial(order)
+        # Slopes of the pieces at the two ends of an interval, for the linear continuation.
+        ends = torch.stack([pieces[1], -pieces[1].flip(0)])
+        self.register_buffer("end_slopes", ends, persistent=False)  # (end, local)
+
+    def _locate(self, x: Tensor) -> List[Tensor]:
+        """Returns the grid interval of each input and the distance from its left knot, in steps."""
+        v = (x - self.lower) / self.step  # (n, in)
+        reach = 0 if self.linear_outside else self.order
+        cell = v.detach().floor().clamp(-reach, self.grid_size - 1 + reach)
+        return [cell, v - cell]
+
+    def _index(self, cell: Tensor) -> Tensor:
+        """Returns which basis functions are alive, shape (n, in, order + 1)."""
+        return cell.to(torch.long).unsqueeze(-1) + torch.arange(self.order + 1, device=cell.device)
+
+    def _live(self, x: Tensor) -> List[Tensor]:
+        """Returns the values of the live functions and which they are, both (n, in, order + 1)."""
+        cell, distance = self._locate(x)
+        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        values = _horner(self.pieces, r)
+        if self.linear_outside:
+            excess = (distance - r).unsqueeze(-1)  # zero inside the grid
+            below = (distance < 0.0).unsqueeze(-1)
+            values = values + excess * torch.where(below, self.end_slopes[0], self.end_slopes[1])
+        else:
+            values = torch.where(_inside(distance), values, torch.zeros_like(values))
+        return [values * self.scale, self._index(cell)]
+
+    def _scatter(self, values: Tensor, index: Tensor, start: Tensor) -> Tensor:
+        """Adds the live functions to ``start``, shape (1, in, n_basis)."""
+        shape = [values.shape[0], self.in_features, self.n_basis]
+        if self.linear_outside:
+            return torch.scatter_add(start.expand(shape), -1, index, values)
+        # Beyond the grid some live functions have no coefficient: pad, add, and cut the padding.
+        padded = torch.nn.functional.pad(start, [self.order, self.order])
+        shape[2] += 2 * self.order
+        total = torch.scatter_add(padded.expand(shape), -1, index + self.order, values)
+        return total[..., self.order : self.order + self.n_basis]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluates the B-splines, see :meth:`Basis.forward`."""
+        values, index = self._live(x)
+        return self._scatter(values, index, self._zeros(x))
+
+    def anchored(self, x: Tensor) -> Tensor:
+        """Evaluates the B-splines less their values at 0, which costs nothing: see the start value."""
+        values, index = self._live(x)
+        origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
+        return self._scatter(values, index, -self.forward(origin))
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        return torch.zeros(1, self.in_features, self.n_basis, dtype=x.dtype, device=x.device)
+
+    @torch.jit.ignore
+    def derivative(self, x: Tensor, order: int) -> Tensor:
+        """Evaluates the differentiated polynomials, see :meth:`Basis.derivative`.
+
+        Beyond the grid the first derivative of a linear continuation is that at the end of the
+        grid, and the higher ones are 0. At a knot the piece on its right counts.
+        """
+        if order > self.order:
+            return self._zeros(x).expand(x.shape[0], -1, -1).clone()
+        cell, distance = self._locate(x)
+        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        pieces = self.pieces
+        for _ in range(order):
+            powers = torch.arange(1, pieces.shape[0], dtype=x.dtype, device=x.device)
+            pieces = pieces[1:] * powers.unsqueeze(-1)
+        values = _horner(pieces, r)
+        if not self.linear_outside:
+            values = torch.where(_inside(distance), values, torch.zeros_like(values))
+        elif order > 1:
+            values = torch.where((distance == r).unsqueeze(-1), values, torch.zeros_like(values))
+        values = values * (self.scale * self.step.pow(-order)).unsqueeze(-1)
+        return self._scatter(values, self._index(cell), self._zeros(x))
+
+    def extra_repr(self) -> str:
+        """Adds the order and what happens outside the grid."""
+        outside = "linear" if self.linear_outside else "zero"
+        return f"{super().extra_repr()}, order={self.order}, extrapolation={outside}"
+
+
+def _horner(pieces: Tensor, r: Tensor) -> Tensor:
+    """Evaluates the polynomials ``pieces``, shape (powers, local), at r: (n, in) -> (n, in, local)."""
+    t = r.unsqueeze(-1)
+    values = pieces[-1].expand(r.shape + pieces.shape[1:])
+    for power in range(pieces.shape[0] - 2, -1, -1):
+        values = values * t + pieces[power]
+    return values
+
+
+def _inside(distance: Tensor) -> Tensor:
+    return ((distance >= 0.0) & (distance < 1.0)).unsqueeze(-1)

@@ -1,0 +1,42 @@
+"""Cosines and sines."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.config import KANConfig
+
+
+@register_basis("fourier")
+class FourierBasis(Basis):
+    r"""Harmonics :math:`\cos(m \omega x), \sin(m \omega x)`, m = 1 .. grid_size.
+
+    The width of the grid is one period: :math:`\omega = 2 \pi / (\mathrm{upper} - \mathrm{lower})`.
+    All cosines come first.
+
+    Source: Wang et al. 2024, "Fourier functions".
+    """
+
+    def __init__(self, in_features: int, config: KANConfig) -> None:
+        super().__init__(in_features, config)
+        self.n_basis = 2 * config.grid_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluates the harmonics, see :meth:`Basis.forward`."""
+        harmonics = torch.arange(1, self.grid_size + 1, dtype=x.dtype, device=x.device)
+        phase = x * (2.0 * math.pi / (self.grid_size * self.step))  # (n, in)
+        angle = phase.unsqueeze(-1) * harmonics  # (n, in, grid_size)
+        return torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)  # (n, in, n_basis)
+
+    @torch.jit.ignore
+    def derivative(self, x: Tensor, order: int) -> Tensor:
+        r"""Evaluates the harmonics a quarter period on for each order, times :math:`(m \omega)^d`."""
+        harmonics = torch.arange(1, self.grid_size + 1, dtype=x.dtype, device=x.device)
+        omega = (2.0 * math.pi / (self.grid_size * self.step)).unsqueeze(-1) * harmonics  # (in, grid_size)
+        angle = x.unsqueeze(-1) * omega  # (n, in, grid_size)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        turned = [(cos, sin), (-sin, cos), (-cos, -sin), (sin, -cos)][order % 4]
+        factor = omega.pow(order)
+        return torch.cat([turned[0] * factor, turned[1] * factor], dim=-1)  # (n, in, n_basis)

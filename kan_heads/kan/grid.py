@@ -1,0 +1,134 @@
+"""Grids: fit them to data, refine them, and tell what they miss."""
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan.layer import KANLayer
+
+if TYPE_CHECKING:
+    from kan_heads.kan.network import KAN
+
+# Relative to the largest singular value: too small to be seen in the fit, large enough that a
+# basis function which no point reaches gets coefficient 0 instead of noise or NaN.
+_RIDGE = 1e-13
+
+
+def fit_coefficients(values: Tensor, targets: Tensor) -> Tensor:
+    """Fits coefficients of a basis to values of functions by least squares.
+
+    Works in float64 with a small ridge, so constant, duplicate or missing points never give NaN.
+
+    Args:
+        values: basis functions at the points, shape ``(m, in, n_basis)``.
+        targets: functions at the points, shape ``(m, out, in)``.
+
+    Returns:
+        Coefficients in float64, shape ``(out, in, n_basis)``.
+    """
+    design = values.double().transpose(0, 1)  # (in, m, n_basis)
+    goal = targets.double().permute(2, 0, 1)  # (in, m, out)
+    n_in, _, n_basis = design.shape
+    size = torch.linalg.matrix_norm(design, ord="fro").clamp_min(torch.finfo(torch.float64).tiny)
+    ridge = torch.eye(n_basis, dtype=torch.float64, device=design.device) * (_RIDGE * size).view(-1, 1, 1)
+    design = torch.cat([design, ridge], dim=1)  # (in, m + n_basis, n_basis)
+    goal = torch.cat([goal, goal.new_zeros(n_in, n_basis, goal.shape[2])], dim=1)
+    return torch.linalg.lstsq(design, goal).solution.permute(2, 0, 1)
+
+
+def grid_points(layer: KANLayer, per_interval: int = 8) -> Tensor:
+    """Returns points spread evenly over the grid of every feature, shape ``(m, in_features)``."""
+    basis = layer.basis
+    count = per_interval * (basis.n_basis + 1)
+    share = torch.linspace(0.0, 1.0, count, dtype=basis.lower.dtype, device=basis.lower.device)
+    return basis.lower + share.unsqueeze(-1) * (basis.upper - basis.lower)
+
+
+def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
+    """Moves each feature's grid onto the range of its data and refits the functions there.
+
+    The range is widened by ``margin`` and always holds 0. A feature that does not vary keeps its
+    grid. The refit reproduces the old function at the data and, with less weight, in between.
+
+    Args:
+        layer: changed in place.
+        x: inputs of the layer, shape ``(m, in_features)``.
+        margin: how far the grid reaches beyond the data, as a share of their range.
+
+    Raises:
+        ConfigError: if there is no data, it holds NaN or infinities, or the layer normalises its
+            inputs.
+    """
+    if layer.norm is not None:
+        raise ConfigError("calibrate: layer_norm normalises the inputs of the basis already; use one of the two")
+    if x.shape[0] == 0 or not bool(torch.isfinite(x).all()):
+        found = "no rows" if x.shape[0] == 0 else "NaN or infinite values"
+        raise ConfigError(f"calibrate: the inputs hold {found}; check the data and the layers before this one")
+    with torch.no_grad():
+        before = copy.deepcopy(layer).double()
+        lowest, highest = x.amin(0).clamp_max(0.0), x.amax(0).clamp_min(0.0)
+        width = highest - lowest
+        varies = x.amax(0) - x.amin(0) > 1e-6 * (1.0 + width)
+        lower = torch.where(varies, lowest - margin * width, layer.basis.lower)
+        upper = torch.where(varies, highest + margin * width, layer.basis.upper)
+        layer.basis.set_range(lower, upper)
+        after = copy.deepcopy(layer).double()
+        points = grid_points(after)  # (m, in): keeps empty stretches of the grid where they were
+        values = after.edge_basis(points)
+        targets = torch.einsum("nib,oib->noi", before.edge_basis(points), before.coefficients)
+        layer.coefficients.copy_(fit_coefficients(values, targets))
+
+
+def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
+    """Builds the same network on a finer grid, see :meth:`KAN.refine`."""
+    old_size = model.config.grid_size
+    if grid_size <= old_size:
+        raise ConfigError(f"refine: grid_size {grid_size} must be larger than the present {old_size}")
+    config = dataclasses.replace(model.config, grid_size=grid_size)
+    names = [layer.base for layer in model.layers]
+    first = model.layers[0].coefficients
+    finer = type(model)(model.dims, config, base=names).to(first)
+    with torch.no_grad():
+        for old, new in zip(model.layers, finer.layers, strict=True):
+            new.basis.set_range(old.basis.lower, old.basis.upper)
+            exact_old, exact_new = copy.deepcopy(old).double(), copy.deepcopy(new).double()
+            points = grid_points(exact_new)
+            if old.norm is not None:
+                exact_old.norm = exact_new.norm = None
+            targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), exact_old.coefficients)
+            values = exact_new.edge_basis(points)
+            solution = fit_coefficients(values, targets)
+            error = (torch.einsum("nib,oib->noi", values, solution) - targets).abs().max()
+            scale = exact_old.coefficients.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+            if float(error / scale) > tolerance:
+                raise ConfigError(
+                    f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of grid_size "
+                    f"{old_size} by {float(error / scale):.1e}; choose a multiple of {old_size} (B-spline) or "
+                    "raise tolerance"
+                )
+            state = old.state_dict()
+            state["coefficients"] = solution.to(first)
+            state["basis.step"] = new.basis.step
+            new.load_state_dict(state)
+    return finer
+
+
+def coverage(layer: KANLayer, x: Tensor) -> Tensor:
+    """Returns the share of inputs outside the grid for each feature.
+
+    Args:
+        layer: the layer.
+        x: inputs of the layer, shape ``(n, in_features)``.
+
+    Returns:
+        Shares from 0 to 1, shape ``(in_features,)``.
+    """
+    if layer.norm is not None:
+        x = layer.norm(x)
+    outside = (x < layer.basis.lower) | (x > layer.basis.upper)
+    return outside.double().mean(0)
+

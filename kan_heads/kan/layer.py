@@ -1,0 +1,182 @@
+"""One KAN layer: a learnable univariate function on every edge from input to output."""
+
+import math
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan import analytic
+from kan_heads.kan.bases import make_basis
+from kan_heads.kan.config import KANConfig, unknown_name
+
+
+class ShiftedSoftplus(torch.nn.Module):
+    r"""The function :math:`\ln(1 + e^x) - \ln 2`, which is 0 at 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the function to every element."""
+        return functional.softplus(x) - math.log(2.0)
+
+
+#: Functions of the base branch. All are 0 at 0, so that the branch never moves phi(0).
+BASES = {
+    "silu": torch.nn.SiLU,
+    "identity": torch.nn.Identity,
+    "gelu": torch.nn.GELU,
+    "mish": torch.nn.Mish,
+    "tanh": torch.nn.Tanh,
+    "ssp": ShiftedSoftplus,
+}
+
+
+class KANLayer(torch.nn.Module):
+    r"""A layer of univariate functions, :math:`y_o = \sum_i \varphi_{oi}(x_i)`.
+
+    .. math:: \varphi_{oi}(x) = b_{oi}\,\sigma(x) + \sum_j c_{oij} (\phi_j(x) - \phi_j(0))
+
+    with a base function :math:`\sigma` (SiLU) and a basis :math:`\phi_j`. The layer works in
+    eager mode, TorchScript, make_fx, torch.compile and AOTInductor with the same operations.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        config: see :class:`KANConfig`; ``hidden`` plays no part here.
+        generator: source of the initial weights; torch's current one if ``None``.
+
+    Example:
+        >>> layer = KANLayer(16, 1)
+        >>> layer(torch.zeros(1, 16)).item()
+        0.0
+
+    Raises:
+        ConfigError: if a size is not positive or the configuration names what does not exist.
+
+    Source: Liu et al., arXiv 2404.19756, eq. 2.10; Wang et al. 2024, Figure 1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        config: Optional[KANConfig] = None,
+        generator: Optional[torch.Generator] = None,
+    ) -> None:
+        super().__init__()
+        config = KANConfig() if config is None else config
+        if in_features < 1 or out_features < 1:
+            raise ConfigError(f"KANLayer: in={in_features} and out={out_features} must be at least 1")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.spline_fraction = config.spline_fraction
+        self.zero_at_origin = config.zero_at_origin
+        self.basis = make_basis(in_features, config)
+        shape = (out_features, in_features, self.basis.n_basis)
+        self.coefficients = torch.nn.Parameter(torch.empty(shape))
+        self.base = config.base
+        if config.base is not None:
+            if config.base not in BASES:
+                raise unknown_name("base", config.base, BASES)
+            self.base_function = BASES[config.base]()
+            self.base_weight = torch.nn.Parameter(torch.empty(out_features, in_features))
+        else:
+            self.base_function = torch.nn.Identity()
+            self.register_parameter("base_weight", None)
+        self.bias = torch.nn.Parameter(torch.zeros(out_features)) if config.bias else None
+        self.norm = torch.nn.LayerNorm(in_features) if config.layer_norm else None
+        self.reset_parameters(generator)
+
+    @torch.jit.ignore
+    def reset_parameters(self, generator: Optional[torch.Generator] = None) -> None:
+        """Draws weights that keep the variance of standard normal inputs.
+
+        A share ``spline_fraction`` of the output variance comes from the basis, the rest from the
+        base branch (all of it from the basis if there is no base branch).
+        """
+        fraction = 1.0 if self.base is None else self.spline_fraction
+        with torch.no_grad():
+            x, density = _standard_normal(self.coefficients)
+            power = self.edge_basis(x.expand(-1, self.in_features)).square().sum(-1)  # (m, in)
+            power = (density * power).sum(0)  # (in,)
+            spread = torch.sqrt(fraction / (self.in_features * power))  # (in,)
+            self.coefficients.normal_(generator=generator).mul_(spread.unsqueeze(-1))
+            if self.base_weight is not None:
+                power = (density * self.base_function(x).square()).sum()
+                spread = torch.sqrt((1.0 - fraction) / (self.in_features * power))
+                self.base_weight.normal_(generator=generator).mul_(spread)
+            if self.bias is not None:
+                self.bias.zero_()
+
+    def edge_basis(self, x: Tensor) -> Tensor:
+        """Evaluates the basis as the layer uses it, shifted to 0 at 0 unless that is turned off.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+
+        Returns:
+            Values, shape ``(n, in_features, n_basis)``.
+        """
+        if self.norm is not None:
+            x = self.norm(x)
+        if self.zero_at_origin:
+            return self.basis.anchored(x)
+        return self.basis(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the layer.
+
+        Args:
+            x: inputs, shape ``(..., in_features)``.
+
+        Returns:
+            Outputs, shape ``(..., out_features)``.
+        """
+        rows = x.reshape(-1, self.in_features)  # (n, in)
+        y = self._expand(rows)  # (n, out)
+        if self.base_weight is not None:
+            y = y + functional.linear(self.base_function(rows), self.base_weight)
+        if self.bias is not None:
+            y = y + self.bias
+        return y.reshape(x.shape[:-1] + (self.out_features,))
+
+    def _expand(self, x: Tensor) -> Tensor:
+        """Sums the basis expansions, (n, in) -> (n, out): analytically unless operations are traced."""
+        if torch.jit.is_scripting():
+            return self._plain(x)
+        else:  # noqa: RET505  TorchScript leaves out this branch, and only in this form
+            if not analytic.applies(x):
+                return self._plain(x)
+            inputs = x if self.norm is None else self.norm(x)
+            return analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        values = self.edge_basis(x).flatten(1)  # (n, in * n_basis)
+        return functional.linear(values, self.coefficients.flatten(1))
+
+    @torch.jit.ignore
+    def edge_functions(self, x: Tensor) -> Tensor:
+        r"""Evaluates every univariate function on its own, for plots and regularisation.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+
+        Returns:
+            :math:`\varphi_{oi}(x_{ni})`, shape ``(n, out_features, in_features)``.
+        """
+        y = torch.einsum("nib,oib->noi", self.edge_basis(x), self.coefficients)
+        if self.base_weight is not None:
+            y = y + self.base_function(x).unsqueeze(1) * self.base_weight
+        return y
+
+    def extra_repr(self) -> str:
+        """Shows the shape of the layer."""
+        return f"in_features={self.in_features}, out_features={self.out_features}"
+
+
+def _standard_normal(like: Tensor) -> tuple:
+    """Returns points, shape (m, 1), and weights, shape (m, 1), that average over N(0, 1)."""
+    x = torch.linspace(-6.0, 6.0, 601, dtype=like.dtype, device=like.device).unsqueeze(-1)
+    weight = torch.exp(-0.5 * x * x)
+    return x, weight / weight.sum()

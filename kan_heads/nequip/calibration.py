@@ -1,0 +1,80 @@
+"""Fit the grids of a model to its training data, once, before training."""
+
+import itertools
+from typing import Any, Dict, Iterator, List
+
+import lightning
+import torch
+from nequip.data import AtomicDataDict
+from torch import Tensor
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan import KAN
+
+
+class CalibrateGrids(lightning.Callback):
+    """Lightning callback that calibrates every KAN when ``nequip-train`` starts.
+
+    It shows a few training batches to the model, fits each layer's grid to the inputs that it
+    saw (:meth:`kan_heads.kan.KAN.calibrate`), gives every rank the same result and restarts the
+    running average of the weights. A run that continues from a checkpoint keeps its grids.
+
+    Args:
+        n_batches: training batches to look at.
+        margin: how far a grid reaches beyond the data, as a share of their range.
+
+    Raises:
+        ConfigError: if there is no KAN in the model.
+    """
+
+    def __init__(self, n_batches: int = 4, margin: float = 0.25) -> None:
+        super().__init__()
+        self.n_batches = n_batches
+        self.margin = margin
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Calibrates, unless the run continues from a checkpoint."""
+        if trainer.ckpt_path is not None:
+            return
+        kans = {path: module for path, module in pl_module.model.named_modules() if isinstance(module, KAN)}
+        if not kans:
+            raise ConfigError("CalibrateGrids: the model holds no KAN; remove the callback or add a kan: section")
+        for path, inputs in self._inputs(trainer, pl_module, kans).items():
+            kans[path].calibrate(inputs, self.margin)
+        state = trainer.strategy.broadcast({path: kan.state_dict() for path, kan in kans.items()})
+        for path, kan in kans.items():
+            kan.load_state_dict(state[path])
+        average = getattr(pl_module, "ema", None)
+        if average is not None:
+            average.num_updates = 0
+            average.update_parameters(pl_module.model)
+
+    def _inputs(self, trainer: Any, pl_module: Any, kans: Dict[str, KAN]) -> Dict[str, Tensor]:
+        """Returns what enters each KAN, shape ``(rows, in_features)`` by module path."""
+        seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
+        hooks = [
+            kan.register_forward_pre_hook(lambda _, args, rows=seen[path]: rows.append(args[0].detach()))
+            for path, kan in kans.items()
+        ]
+        # The hooks only fire in the eager module, so a compiled model is called from inside.
+        model = next(iter(pl_module.model.values()))
+        training = model.training
+        try:
+            model.eval()
+            for batch in itertools.islice(self._batches(trainer.datamodule), self.n_batches):
+                fields = {name: batch[name].to(pl_module.device) for name in model.model_input_fields if name in batch}
+                model.model(fields)
+        finally:
+            model.train(training)
+            for hook in hooks:
+                hook.remove()
+        return {path: torch.cat(rows) for path, rows in seen.items()}
+
+    @staticmethod
+    def _batches(datamodule: Any) -> Iterator[Dict[str, Tensor]]:
+        """Reads the training data in their stored order, so that no random state moves."""
+        dataset = datamodule.train_dataset[0]
+        size = datamodule.train_dataloader_config.get("batch_size", 1)
+        for start in range(0, len(dataset), size):
+            stop = min(start + size, len(dataset))
+            yield AtomicDataDict.batched_from_list([dataset[index] for index in range(start, stop)])

@@ -1,0 +1,53 @@
+"""The ``kan:`` section of a model: which MLPs to replace, and by what."""
+
+import dataclasses
+from typing import Any, Mapping, Tuple, Union
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan import KANConfig, basis_names
+from kan_heads.kan.config import unknown_name
+
+SCOPES = ("output", "embedding_latent", "all")
+
+
+@dataclasses.dataclass(frozen=True)
+class SwapConfig:
+    """Where KANs go and what they are made of.
+
+    Args:
+        scope: ``output`` (the readout), ``embedding_latent`` (every other nonlinear MLP: Allegro's
+            two-body and latent MLPs, NequIP's radial MLPs), ``all``, or a tuple of module paths
+            with shell-style wildcards.
+        kan: the layers. ``kan.hidden: []`` is one layer, features -> output; without it each KAN
+            has the widths of the MLP that it replaces.
+    """
+
+    scope: Union[str, Tuple[str, ...]]
+    kan: KANConfig
+
+    @classmethod
+    def from_dict(cls, section: Union[None, Mapping[str, Any]]) -> "SwapConfig":
+        """Reads the section of a YAML file.
+
+        Args:
+            section: ``scope`` (default ``output``) and any option of :class:`KANConfig`.
+
+        Raises:
+            ConfigError: if an option, the scope or the basis is unknown.
+        """
+        section = {} if section is None else section
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"kan: {section!r} must be a mapping of options, e.g. {{scope: output}}")
+        options = dict(section)
+        scope = options.pop("scope", "output")
+        if isinstance(scope, str):
+            if scope not in SCOPES:
+                raise unknown_name("kan.scope", scope, [*SCOPES, "a list of module paths"])
+        elif not scope or not all(isinstance(path, str) for path in scope):
+            raise ConfigError(f"kan.scope: {scope!r} must be one of {', '.join(SCOPES)} or a list of module paths")
+        else:
+            scope = tuple(scope)
+        kan = KANConfig.from_dict(options)
+        if kan.basis not in basis_names():
+            raise unknown_name("kan.basis", kan.basis, basis_names())
+        return cls(scope, kan)

@@ -1,0 +1,60 @@
+import ase.io
+import pytest
+from typer.testing import CliRunner
+
+from kan_heads.cli.data import app
+from kan_heads.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def call(*args):
+        result = CliRunner().invoke(app, [str(a) for a in args])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception  # the main command turns these into exit status 2
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return call
+
+
+def test_list_shows_every_set_and_names_the_stand_in(run, cache, monkeypatch):
+    monkeypatch.delenv("KAN_HEADS_DATA", raising=False)
+    out = run("list")
+    for name in ("ag", "ag-emt", "hfo2", "carbon", "sio2", "ru"):
+        assert f" {name} " in out
+    assert "stand-in (ASE-EMT)" in out
+    assert "not public" in out
+    assert "generated on demand" in out
+
+
+def test_list_says_what_is_in_the_folder(run, cache, tmp_path, monkeypatch):
+    (tmp_path / "ag").mkdir()
+    (tmp_path / "ag" / "Ag_warm_nospin.xyz").touch()
+    monkeypatch.setenv("KAN_HEADS_DATA", str(tmp_path))
+    (row,) = [line for line in run("list").splitlines() if " ag " in line]
+    assert " folder " in row
+
+
+def test_prepare_get_and_check(run, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("get", "tiny").strip() == str(tiny)
+    run("prepare", "tiny", "--train", 5, "--val", 2, "--test", 0, "--seed", 1)
+    out = run("check", tmp_path / "data/tiny/train.extxyz", "--r-max", 8)
+    assert "5 frames" in out
+    assert "forces (5)" in out
+    run("prepare", "tiny", "--out", "elsewhere")
+    assert (tmp_path / "elsewhere/split.json").exists()
+
+
+def test_errors_reach_the_main_command(run, tmp_path, frame):
+    for command in ("get", "prepare"):
+        with pytest.raises(ConfigError, match="choose one of: ag, ag-emt"):
+            run(command, "gold")
+    path = tmp_path / "a.extxyz"
+    ase.io.write(path, [frame(forces=None)], format="extxyz")
+    with pytest.raises(DataError, match="no 'forces'"):
+        run("check", path)
+    run("check", path, "--require", "energy")
