@@ -10,17 +10,16 @@ made of the same three, with the order d of the basis derivative raised by one,
     \mathrm{inputs}_{ni}   &= \sum_{oj} g_{no}\, \phi_j^{(d)}(x_{ni})\, c_{oij} \\
     \mathrm{coefficients}_{oij} &= \sum_n v_{ni}\, \phi_j^{(d)}(x_{ni})\, g_{no}
 
-so only x is kept. Rows are taken in blocks whose bases stay in the processor's cache.
+so only x is kept. Rows are taken in blocks whose bases stay in the processor's cache. A layer
+with one output needs no matrix product: it is one function per input, see ``Basis.contract``.
 """
 
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from kan_heads.kan.bases import Basis
-
-_BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32
+from kan_heads.kan.bases import ANCHORED, Basis
 
 
 def expand(x: Tensor, coefficients: Tensor, basis: Basis, anchored: bool) -> Tensor:
@@ -35,7 +34,7 @@ def expand(x: Tensor, coefficients: Tensor, basis: Basis, anchored: bool) -> Ten
     Returns:
         Sums, shape ``(n, out)``, differentiable any number of times.
     """
-    return _Outputs.apply(x, None, coefficients, basis, -1 if anchored else 0)
+    return _Outputs.apply(x, None, coefficients, basis, ANCHORED if anchored else 0)
 
 
 def applies(x: Tensor) -> bool:
@@ -52,23 +51,8 @@ def applies(x: Tensor) -> bool:
     return get_proxy_mode() is None and torch._C._functorch.peek_interpreter_stack() is None
 
 
-def _values(basis: Basis, x: Tensor, order: int) -> Tensor:
-    """Derivative of the given order, shape (n, in, n_basis); order -1 stands for anchored values."""
-    if order == -1:
-        return basis.anchored(x)
-    return basis(x) if order == 0 else basis.derivative(x, order)
-
-
 def _raised(order: int) -> int:
-    return 1 if order == -1 else order + 1
-
-
-def _blocks(x: Tensor, basis: Basis) -> Iterator[slice]:
-    rows = x.shape[0]
-    if x.device.type == "cpu":
-        rows = max(64, _BLOCK // (basis.n_basis * basis.in_features))
-    for start in range(0, x.shape[0], max(rows, 1)):
-        yield slice(start, start + rows)
+    return 1 if order == ANCHORED else order + 1
 
 
 def _wanted(ctx: Any, index: int, edge: int) -> bool:
@@ -86,10 +70,14 @@ class _Outputs(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, v: Optional[Tensor], c: Tensor, basis: Basis, order: int) -> Tensor:
         ctx.save_for_backward(x, v, c)
         ctx.basis, ctx.order = basis, order
-        x, c = x.detach(), c.detach().flatten(1)  # c: (out, in * n_basis)
+        x, c = x.detach(), c.detach()
+        if c.shape[0] == 1:
+            y = basis.contract(x, c[0], order)  # (n, in)
+            return (y if v is None else y * v.detach()).sum(-1, keepdim=True)
+        c = c.flatten(1)  # (out, in * n_basis)
         y = x.new_empty(x.shape[0], c.shape[0])
-        for rows in _blocks(x, basis):
-            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+        for rows in basis.blocks(x):
+            values = basis.evaluate(x[rows], order)  # (b, in, n_basis)
             if v is not None:
                 values = values * v[rows].detach().unsqueeze(-1)
             torch.mm(values.flatten(1), c.t(), out=y[rows])
@@ -115,12 +103,15 @@ class _Inputs(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, basis: Basis, order: int) -> Tensor:
         ctx.save_for_backward(x, g, c)
         ctx.basis, ctx.order = basis, order
-        x, g, c = x.detach(), g.detach(), c.detach().flatten(1)
+        x, g, c = x.detach(), g.detach(), c.detach()
+        if c.shape[0] == 1:
+            return basis.contract(x, c[0], order) * g
+        c = c.flatten(1)  # (out, in * n_basis)
         y = torch.empty_like(x)
-        for rows in _blocks(x, basis):
-            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+        for rows in basis.blocks(x):
+            values = basis.evaluate(x[rows], order)  # (b, in, n_basis)
             weights = torch.mm(g[rows], c).view_as(values)
-            torch.sum(values.mul_(weights), -1, out=y[rows])
+            torch.sum(weights.mul_(values), -1, out=y[rows])  # values may be a view of x
         return y
 
     @staticmethod
@@ -139,9 +130,12 @@ class _Coefficients(torch.autograd.Function):
         ctx.save_for_backward(x, v, g)
         ctx.basis, ctx.order = basis, order
         x, g = x.detach(), g.detach()
+        if g.shape[1] == 1:
+            weights = g.expand_as(x) if v is None else g * v.detach()
+            return basis.accumulate(x, weights, order).unsqueeze(0)
         y = x.new_zeros(g.shape[1], basis.in_features * basis.n_basis)
-        for rows in _blocks(x, basis):
-            values = _values(basis, x[rows], order)  # (b, in, n_basis)
+        for rows in basis.blocks(x):
+            values = basis.evaluate(x[rows], order)  # (b, in, n_basis)
             if v is not None:
                 values = values * v[rows].detach().unsqueeze(-1)
             y.addmm_(g[rows].t(), values.flatten(1))

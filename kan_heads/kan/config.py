@@ -2,7 +2,8 @@
 
 import dataclasses
 import difflib
-from typing import Any, Iterable, Mapping, Optional, Tuple
+from collections.abc import Iterable
+from typing import Any, Mapping, Optional, Tuple
 
 from kan_heads.errors import ConfigError
 
@@ -62,13 +63,18 @@ class KANConfig:
     def __post_init__(self) -> None:
         """Checks each value; the basis checks what only it knows."""
         if self.hidden is not None:
-            hidden = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+            hidden = tuple(self.hidden) if isinstance(self.hidden, Iterable) else (self.hidden,)
             if not all(_is_int(width) and width > 0 for width in hidden):
                 raise ConfigError(f"hidden: {self.hidden!r} must be a list of positive widths, e.g. [8]")
             object.__setattr__(self, "hidden", hidden)
         if not _is_int(self.grid_size) or self.grid_size < 1:
             raise ConfigError(f"grid_size: {self.grid_size!r} must be a whole number of at least 1")
         self._check_range()
+        for name in ("basis", "base", "extrapolation"):
+            if not isinstance(getattr(self, name), (str, type(None))):
+                raise ConfigError(f"{name}: {getattr(self, name)!r} must be a name")
+        if self.order is not None and not _is_int(self.order):
+            raise ConfigError(f"order: {self.order!r} must be a whole number from 1 to 5")
         for name in ("zero_at_origin", "bias", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name}: {getattr(self, name)!r} must be true or false")
@@ -82,6 +88,7 @@ class KANConfig:
         bounds = self.grid_range
         if (
             isinstance(bounds, str)
+            or not isinstance(bounds, Iterable)
             or len(tuple(bounds)) != 2
             or not all(_is_number(bound) for bound in bounds)
             or not float(bounds[0]) < float(bounds[1]) < float("inf")

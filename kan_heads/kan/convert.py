@@ -45,6 +45,9 @@ def from_mlp(
             the nonlinearity is unknown, or a bias meets ``zero_at_origin``.
     """
     config = KANConfig() if config is None else config
+    if len(weights) == 0 or (biases is not None and len(biases) != len(weights)):
+        found = f"{len(weights)} weights and {0 if biases is None else len(biases)} biases"
+        raise ConfigError(f"from_mlp: {found}; give at least one weight, and one bias or None for each")
     biases = [None] * len(weights) if biases is None else list(biases)
     nonlinearity = "identity" if nonlinearity is None else nonlinearity
     if nonlinearity not in BASES:
@@ -59,6 +62,11 @@ def from_mlp(
             "leave hidden out"
         )
     if any(bias is not None and bool(bias.any()) for bias in biases):
+        if config.zero_at_origin:
+            raise ConfigError(
+                "from_mlp: the MLP has biases, and with zero_at_origin a KAN has none; set zero_at_origin: false "
+                "to keep them, which gives up phi(0) = 0"
+            )
         config = dataclasses.replace(config, bias=True)
     base = ["identity"] + [nonlinearity] * (len(weights) - 1)
     model = cls(dims, config, base=base).to(weights[0])

@@ -13,38 +13,42 @@ from kan_heads.kan.layer import KANLayer
 if TYPE_CHECKING:
     from kan_heads.kan.network import KAN
 
-# Relative to the largest singular value: too small to be seen in the fit, large enough that a
-# basis function which no point reaches gets coefficient 0 instead of noise or NaN.
-_RIDGE = 1e-13
+# Relative to the largest singular value. Anchored B-splines sum to 0, so one direction is always
+# undetermined; it and every other that the points do not determine gets 0 instead of noise.
+_EXACT = 1e-10
 
 
-def fit_coefficients(values: Tensor, targets: Tensor) -> Tensor:
+def fit_coefficients(values: Tensor, targets: Tensor, cutoff: float = _EXACT) -> Tensor:
     """Fits coefficients of a basis to values of functions by least squares.
 
-    Works in float64 with a small ridge, so constant, duplicate or missing points never give NaN.
+    Works in float64 and returns the smallest solution, so constant, duplicate or missing points
+    never give NaN.
 
     Args:
         values: basis functions at the points, shape ``(m, in, n_basis)``.
         targets: functions at the points, shape ``(m, out, in)``.
+        cutoff: singular values below this share of the largest count as 0.
 
     Returns:
         Coefficients in float64, shape ``(out, in, n_basis)``.
     """
     design = values.double().transpose(0, 1)  # (in, m, n_basis)
     goal = targets.double().permute(2, 0, 1)  # (in, m, out)
-    n_in, _, n_basis = design.shape
-    size = torch.linalg.matrix_norm(design, ord="fro").clamp_min(torch.finfo(torch.float64).tiny)
-    ridge = torch.eye(n_basis, dtype=torch.float64, device=design.device) * (_RIDGE * size).view(-1, 1, 1)
-    design = torch.cat([design, ridge], dim=1)  # (in, m + n_basis, n_basis)
-    goal = torch.cat([goal, goal.new_zeros(n_in, n_basis, goal.shape[2])], dim=1)
-    return torch.linalg.lstsq(design, goal).solution.permute(2, 0, 1)
+    return (torch.linalg.pinv(design, rtol=cutoff) @ goal).permute(2, 0, 1)
 
 
-def grid_points(layer: KANLayer, per_interval: int = 8) -> Tensor:
-    """Returns points spread evenly over the grid of every feature, shape ``(m, in_features)``."""
+def grid_points(layer: KANLayer, per_interval: int = 8, reach: float = 1.0) -> Tensor:
+    """Returns points spread evenly over the grid of every feature, shape ``(m, in_features)``.
+
+    Args:
+        layer: the layer.
+        per_interval: number of points per basis function.
+        reach: width of the points' range about the centre of the grid, in widths of the grid.
+    """
     basis = layer.basis
     count = per_interval * (basis.n_basis + 1)
-    share = torch.linspace(0.0, 1.0, count, dtype=basis.lower.dtype, device=basis.lower.device)
+    beyond = 0.5 * (reach - 1.0)
+    share = torch.linspace(-beyond, 1.0 + beyond, count, dtype=basis.lower.dtype, device=basis.lower.device)
     return basis.lower + share.unsqueeze(-1) * (basis.upper - basis.lower)
 
 
@@ -52,7 +56,7 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
     """Moves each feature's grid onto the range of its data and refits the functions there.
 
     The range is widened by ``margin`` and always holds 0. A feature that does not vary keeps its
-    grid. The refit reproduces the old function at the data and, with less weight, in between.
+    grid. The refit reproduces the old function over the new grid as closely as its intervals can.
 
     Args:
         layer: changed in place.
@@ -80,7 +84,9 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
         points = grid_points(after)  # (m, in): keeps empty stretches of the grid where they were
         values = after.edge_basis(points)
         targets = torch.einsum("nib,oib->noi", before.edge_basis(points), before.coefficients)
-        layer.coefficients.copy_(fit_coefficients(values, targets))
+        # Larger coefficients than this allows would cost more in rounding than they gain in the fit.
+        cutoff = torch.finfo(layer.coefficients.dtype).eps ** 0.5
+        layer.coefficients.copy_(fit_coefficients(values, targets, cutoff))
 
 
 def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
@@ -94,9 +100,9 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
     finer = type(model)(model.dims, config, base=names).to(first)
     with torch.no_grad():
         for old, new in zip(model.layers, finer.layers, strict=True):
-            new.basis.set_range(old.basis.lower, old.basis.upper)
             exact_old, exact_new = copy.deepcopy(old).double(), copy.deepcopy(new).double()
-            points = grid_points(exact_new)
+            exact_new.basis.set_range(exact_old.basis.lower, exact_old.basis.upper)
+            points = grid_points(exact_new, reach=new.basis.reach)
             if old.norm is not None:
                 exact_old.norm = exact_new.norm = None
             targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), exact_old.coefficients)
@@ -112,7 +118,7 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
                 )
             state = old.state_dict()
             state["coefficients"] = solution.to(first)
-            state["basis.step"] = new.basis.step
+            state["basis.step"] = exact_new.basis.step.to(first)
             new.load_state_dict(state)
     return finer
 

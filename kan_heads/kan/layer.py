@@ -31,6 +31,9 @@ BASES = {
     "ssp": ShiftedSoftplus,
 }
 
+# Normal inputs hardly touch a grid far from 0; without a floor the first weights would be infinite.
+_LEAST_POWER = 1e-6
+
 
 class KANLayer(torch.nn.Module):
     r"""A layer of univariate functions, :math:`y_o = \sum_i \varphi_{oi}(x_i)`.
@@ -98,8 +101,8 @@ class KANLayer(torch.nn.Module):
         fraction = 1.0 if self.base is None else self.spline_fraction
         with torch.no_grad():
             x, density = _standard_normal(self.coefficients)
-            power = self.edge_basis(x.expand(-1, self.in_features)).square().sum(-1)  # (m, in)
-            power = (density * power).sum(0)  # (in,)
+            power = self._shifted_basis(x.expand(-1, self.in_features)).square().sum(-1)  # (m, in)
+            power = (density * power).sum(0).clamp_min(_LEAST_POWER)  # (in,)
             spread = torch.sqrt(fraction / (self.in_features * power))  # (in,)
             self.coefficients.normal_(generator=generator).mul_(spread.unsqueeze(-1))
             if self.base_weight is not None:
@@ -108,6 +111,8 @@ class KANLayer(torch.nn.Module):
                 self.base_weight.normal_(generator=generator).mul_(spread)
             if self.bias is not None:
                 self.bias.zero_()
+            if self.norm is not None:
+                self.norm.reset_parameters()
 
     def edge_basis(self, x: Tensor) -> Tensor:
         """Evaluates the basis as the layer uses it, shifted to 0 at 0 unless that is turned off.
@@ -120,6 +125,9 @@ class KANLayer(torch.nn.Module):
         """
         if self.norm is not None:
             x = self.norm(x)
+        return self._shifted_basis(x)
+
+    def _shifted_basis(self, x: Tensor) -> Tensor:
         if self.zero_at_origin:
             return self.basis.anchored(x)
         return self.basis(x)
@@ -146,7 +154,7 @@ class KANLayer(torch.nn.Module):
         if torch.jit.is_scripting():
             return self._plain(x)
         else:  # noqa: RET505  TorchScript leaves out this branch, and only in this form
-            if not analytic.applies(x):
+            if not (self.basis.closed_derivatives and analytic.applies(x)):
                 return self._plain(x)
             inputs = x if self.norm is None else self.norm(x)
             return analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)

@@ -47,6 +47,8 @@ class KAN(torch.nn.Module):
         self.dims = list(dims)
         self.config = config
         names = [config.base] * (len(dims) - 1) if base is None else list(base)
+        if len(names) != len(dims) - 1:
+            raise ConfigError(f"KAN: base {names} must name one function for each of {len(dims) - 1} layers")
         layers = []
         for n_in, n_out, name in zip(dims[:-1], dims[1:], names, strict=True):
             layer_config = convert.with_base(config, name)

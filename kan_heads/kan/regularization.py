@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Optional
 import torch
 from torch import Tensor
 
+from kan_heads.errors import ConfigError
 from kan_heads.kan.grid import grid_points
 from kan_heads.kan.layer import KANLayer
 
@@ -19,7 +20,7 @@ def edge_sizes(layer: KANLayer, x: Optional[Tensor] = None) -> Tensor:
         layer: the layer.
         x: inputs to average over, shape ``(n, in_features)``; the grid if ``None``.
     """
-    points = grid_points(layer) if x is None else x
+    points = _points(layer) if x is None else x
     return layer.edge_functions(points).abs().mean(0)
 
 
@@ -42,12 +43,18 @@ def entropy(layer: KANLayer, x: Optional[Tensor] = None) -> Tensor:
 
 def curvature(layer: KANLayer) -> Tensor:
     r"""Averages :math:`\varphi_{oi}''^2` over the grid and sums over all functions."""
-    points = grid_points(layer)
+    points = _points(layer)
 
     def first(at: Tensor) -> Tensor:
         return _tangent(layer.edge_functions, at)
 
     return _tangent(first, points).square().mean(0).sum()
+
+
+def _points(layer: KANLayer) -> Tensor:
+    if layer.norm is not None:
+        raise ConfigError("penalty: layer_norm mixes the features, so no function has a grid; give inputs x")
+    return grid_points(layer)
 
 
 def _tangent(function, at: Tensor) -> Tensor:

@@ -143,8 +143,8 @@ def read_mlp(mlp: torch.nn.Module) -> tuple:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    names = (path, short_path(path))
-    return any(fnmatch.fnmatchcase(name, wanted) for name in names for wanted in (pattern, f"{pattern}.mlp_module"))
+    name, pattern = short_path(path), short_path(pattern)
+    return any(fnmatch.fnmatchcase(name, wanted) for wanted in (pattern, f"{pattern}.mlp_module"))
 
 
 def _listing(names: List[str]) -> str:

@@ -1,12 +1,13 @@
 """The bases: one class in one file each, found by name."""
 
-from kan_heads.kan.bases.base import Basis, basis_names, make_basis, register_basis
+from kan_heads.kan.bases.base import ANCHORED, Basis, basis_names, make_basis, register_basis
 from kan_heads.kan.bases.bspline import BSplineBasis
 from kan_heads.kan.bases.chebyshev import ChebyshevBasis
 from kan_heads.kan.bases.fourier import FourierBasis
 from kan_heads.kan.bases.gaussian import GaussianBasis
 
 __all__ = [
+    "ANCHORED",
     "BSplineBasis",
     "Basis",
     "ChebyshevBasis",

@@ -1,6 +1,6 @@
 """What a basis is, and the registry that finds one by name."""
 
-from typing import Callable, ClassVar, Dict, List, Tuple, Type
+from typing import Callable, ClassVar, Dict, Iterator, List, Tuple, Type
 
 import torch
 from torch import Tensor
@@ -9,6 +9,11 @@ from kan_heads.errors import ConfigError
 from kan_heads.kan.config import KANConfig, unknown_name
 
 _REGISTRY: Dict[str, Type["Basis"]] = {}
+
+_BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32
+
+#: Stands for "values, less those at 0" where an order of derivative is expected.
+ANCHORED = -1
 
 
 class Basis(torch.nn.Module):
@@ -28,6 +33,10 @@ class Basis(torch.nn.Module):
     """
 
     extra_options: ClassVar[Tuple[str, ...]] = ()
+    #: Whether :meth:`derivative` is a formula; if not, layers differentiate :meth:`forward` as it runs.
+    closed_derivatives: ClassVar[bool] = False
+    #: Width of the range where the functions bend, in widths of the grid; refinement fits them there.
+    reach: ClassVar[float] = 1.0
     n_basis: int
 
     def __init__(self, in_features: int, config: KANConfig) -> None:
@@ -98,6 +107,56 @@ class Basis(torch.nn.Module):
         """
         lower = self.forward if order == 1 else lambda at: self.derivative(at, order - 1)
         return torch.func.jvp(lower, (x,), (torch.ones_like(x),))[1]
+
+    @torch.jit.ignore
+    def evaluate(self, x: Tensor, order: int) -> Tensor:
+        """Evaluates anchored values (order :data:`ANCHORED`), values (0) or derivatives."""
+        if order == ANCHORED:
+            return self.anchored(x)
+        return self(x) if order == 0 else self.derivative(x, order)
+
+    @torch.jit.ignore
+    def contract(self, x: Tensor, c: Tensor, order: int) -> Tensor:
+        r"""Evaluates :math:`\sum_j \phi_j^{(d)}(x_{ni})\, c_{ij}`: one function per feature.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+            c: coefficients, shape ``(in_features, n_basis)``.
+            order: order d of the derivative, or :data:`ANCHORED`.
+
+        Returns:
+            Function values, shape ``(n, in_features)``.
+        """
+        y = torch.empty_like(x)
+        for rows in self.blocks(x):
+            torch.sum(self.evaluate(x[rows], order) * c, -1, out=y[rows])
+        return y
+
+    @torch.jit.ignore
+    def accumulate(self, x: Tensor, v: Tensor, order: int) -> Tensor:
+        r"""Evaluates :math:`\sum_n v_{ni}\, \phi_j^{(d)}(x_{ni})`, the transpose of :meth:`contract`.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+            v: weights, shape ``(n, in_features)``.
+            order: order d of the derivative, or :data:`ANCHORED`.
+
+        Returns:
+            Sums, shape ``(in_features, n_basis)``.
+        """
+        total = x.new_zeros(self.in_features, self.n_basis)
+        for rows in self.blocks(x):
+            total += (self.evaluate(x[rows], order) * v[rows].unsqueeze(-1)).sum(0)
+        return total
+
+    @torch.jit.ignore
+    def blocks(self, x: Tensor) -> Iterator[slice]:
+        """Cuts the rows of x into blocks whose bases stay in the processor's cache."""
+        rows = x.shape[0]
+        if x.device.type == "cpu":
+            rows = max(64, _BLOCK // (self.n_basis * self.in_features))
+        for start in range(0, x.shape[0], max(rows, 1)):
+            yield slice(start, start + rows)
 
     def extra_repr(self) -> str:
         """Shows the size of the grid."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
 
@@ -58,6 +58,7 @@ class BSplineBasis(Basis):
     """
 
     extra_options = ("order", "extrapolation")
+    closed_derivatives = True
 
     def __init__(self, in_features: int, config: KANConfig) -> None:
         super().__init__(in_features, config)
@@ -82,7 +83,8 @@ class BSplineBasis(Basis):
         """Returns the grid interval of each input and the distance from its left knot, in steps."""
         v = (x - self.lower) / self.step  # (n, in)
         reach = 0 if self.linear_outside else self.order
-        cell = v.detach().floor().clamp(-reach, self.grid_size - 1 + reach)
+        # NaN has no interval; any will do, since the distance stays NaN and so does the output.
+        cell = v.detach().floor().nan_to_num(0.0).clamp(-reach, self.grid_size - 1 + reach)
         return [cell, v - cell]
 
     def _index(self, cell: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class BSplineBasis(Basis):
             below = (distance < 0.0).unsqueeze(-1)
             values = values + excess * torch.where(below, self.end_slopes[0], self.end_slopes[1])
         else:
-            values = torch.where(_inside(distance), values, torch.zeros_like(values))
+            values = torch.where(_outside(distance), torch.zeros_like(values), values)
         return [values * self.scale, self._index(cell)]
 
     def _scatter(self, values: Tensor, index: Tensor, start: Tensor) -> Tensor:
@@ -138,17 +140,99 @@ class BSplineBasis(Basis):
             return self._zeros(x).expand(x.shape[0], -1, -1).clone()
         cell, distance = self._locate(x)
         r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
-        pieces = self.pieces
-        for _ in range(order):
-            powers = torch.arange(1, pieces.shape[0], dtype=x.dtype, device=x.device)
-            pieces = pieces[1:] * powers.unsqueeze(-1)
+        pieces = _differentiate(self.pieces, order)
         values = _horner(pieces, r)
         if not self.linear_outside:
-            values = torch.where(_inside(distance), values, torch.zeros_like(values))
+            values = torch.where(_outside(distance), torch.zeros_like(values), values)
         elif order > 1:
             values = torch.where((distance == r).unsqueeze(-1), values, torch.zeros_like(values))
         values = values * (self.scale * self.step.pow(-order)).unsqueeze(-1)
         return self._scatter(values, self._index(cell), self._zeros(x))
+
+    @torch.jit.ignore
+    def contract(self, x: Tensor, c: Tensor, order: int) -> Tensor:
+        """Evaluates one spline per feature from its polynomial on each interval, see :meth:`Basis.contract`."""
+        y = torch.empty_like(x)
+        table = self._polynomials(c, max(order, 0))
+        shift = torch.zeros_like(x[:1])
+        if order == ANCHORED:
+            shift = self._look_up(shift, table, 0)
+        for rows in self.blocks(x):
+            torch.sub(self._look_up(x[rows], table, max(order, 0)), shift, out=y[rows])
+        return y
+
+    def _polynomials(self, c: Tensor, order: int) -> Tensor:
+        """Returns the coefficients of every polynomial, shape (in * intervals, powers)."""
+        if order > self.order:
+            return c.new_zeros(c.shape[0] * self._n_cells(), 1)
+        live = self._padded(c).unfold(1, self.order + 1, 1)  # (in, intervals, local)
+        pieces = _differentiate(self.pieces, order) * self.scale  # (powers, local)
+        return torch.matmul(live, pieces.t()).flatten(0, 1).contiguous()
+
+    def _n_cells(self) -> int:
+        return self.grid_size + (0 if self.linear_outside else 2 * self.order)
+
+    def _padded(self, c: Tensor) -> Tensor:
+        return c if self.linear_outside else torch.nn.functional.pad(c, [self.order, self.order])
+
+    def _rows_of(self, cell: Tensor) -> Tensor:
+        """Returns the row of the table of polynomials for each input."""
+        first = 0 if self.linear_outside else self.order
+        starts = torch.arange(self.in_features, device=cell.device) * self._n_cells() + first
+        return cell.to(torch.long) + starts
+
+    def _look_up(self, x: Tensor, table: Tensor, order: int) -> Tensor:
+        """Evaluates the polynomials in ``table`` at x, with what holds outside the grid."""
+        cell, distance = self._locate(x)
+        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        powers = torch.nn.functional.embedding(self._rows_of(cell), table).unbind(-1)
+        y = powers[-1].clone()
+        slope = torch.zeros_like(y)
+        for coefficient in reversed(powers[:-1]):
+            if self.linear_outside and order == 0:
+                slope = slope * r + y
+            y = y * r + coefficient
+        if self.linear_outside and order == 0:
+            y = y + slope * (distance - r)
+        return self._bounded(y, distance, order)
+
+    def _bounded(self, y: Tensor, distance: Tensor, order: int) -> Tensor:
+        """Scales a derivative with respect to r and sets it to 0 where it ends outside the grid."""
+        if order:
+            y = y * self.step.pow(-order)
+        if not self.linear_outside:
+            return torch.where((distance < 0.0) | (distance >= 1.0), torch.zeros_like(y), y)
+        return torch.where((distance >= 0.0) & (distance <= 1.0), y, torch.zeros_like(y)) if order > 1 else y
+
+    @torch.jit.ignore
+    def accumulate(self, x: Tensor, v: Tensor, order: int) -> Tensor:
+        """Adds up powers of r per interval, then turns them into splines, see :meth:`Basis.accumulate`."""
+        d = max(order, 0)
+        if d > self.order:
+            return x.new_zeros(self.in_features, self.n_basis)
+        pieces = _differentiate(self.pieces, d) * self.scale  # (powers, local)
+        sums = x.new_zeros(self.in_features * self._n_cells(), pieces.shape[0])
+        for rows in self.blocks(x):
+            cell, distance = self._locate(x[rows])
+            r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+            weight = self._bounded(v[rows], distance, d)
+            powers = [weight]
+            for _ in range(1, pieces.shape[0]):
+                powers.append(powers[-1] * r)
+            if self.linear_outside and d == 0:
+                excess = distance - r
+                slopes = [p * excess * powers[p - 1] for p in range(1, len(powers))]
+                powers[1:] = [value + slope for value, slope in zip(powers[1:], slopes, strict=True)]
+            sums.index_add_(0, self._rows_of(cell).flatten(), torch.stack(powers, -1).flatten(0, 1))
+        local = torch.matmul(sums, pieces).view(self.in_features, -1, self.order + 1)
+        total = self._padded(x.new_zeros(self.in_features, self.n_basis))
+        for q in range(self.order + 1):
+            total[:, q : q + local.shape[1]] += local[:, :, q]
+        reach = (total.shape[1] - self.n_basis) // 2
+        total = total[:, reach : reach + self.n_basis]
+        if order == ANCHORED:
+            total = total - v.sum(0).unsqueeze(-1) * self.forward(torch.zeros_like(x[:1])).squeeze(0)
+        return total
 
     def extra_repr(self) -> str:
         """Adds the order and what happens outside the grid."""
@@ -165,5 +249,13 @@ def _horner(pieces: Tensor, r: Tensor) -> Tensor:
     return values
 
 
-def _inside(distance: Tensor) -> Tensor:
-    return ((distance >= 0.0) & (distance < 1.0)).unsqueeze(-1)
+def _differentiate(pieces: Tensor, order: int) -> Tensor:
+    """Differentiates polynomials given by coefficients, shape (powers, local)."""
+    for _ in range(order):
+        powers = torch.arange(1, pieces.shape[0], dtype=pieces.dtype, device=pieces.device)
+        pieces = pieces[1:] * powers.unsqueeze(-1)
+    return pieces
+
+
+def _outside(distance: Tensor) -> Tensor:
+    return ((distance < 0.0) | (distance >= 1.0)).unsqueeze(-1)

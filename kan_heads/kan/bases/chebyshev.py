@@ -17,6 +17,8 @@ class ChebyshevBasis(Basis):
     Source: Sidharth et al., arXiv 2405.07200, eq. 5 to 7.
     """
 
+    reach = 5.0  # tanh(5) = 0.9999
+
     def __init__(self, in_features: int, config: KANConfig) -> None:
         super().__init__(in_features, config)
         self.n_basis = config.grid_size

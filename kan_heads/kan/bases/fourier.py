@@ -19,6 +19,8 @@ class FourierBasis(Basis):
     Source: Wang et al. 2024, "Fourier functions".
     """
 
+    closed_derivatives = True
+
     def __init__(self, in_features: int, config: KANConfig) -> None:
         super().__init__(in_features, config)
         self.n_basis = 2 * config.grid_size

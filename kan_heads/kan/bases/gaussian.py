@@ -17,6 +17,8 @@ class GaussianBasis(Basis):
     Source: Li, arXiv 2405.06721, eq. 3; Wang et al. 2024, "Gaussian functions".
     """
 
+    closed_derivatives = True
+
     def __init__(self, in_features: int, config: KANConfig) -> None:
         super().__init__(in_features, config)
         self.n_basis = config.grid_size + 1

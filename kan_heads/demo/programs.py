@@ -1,0 +1,79 @@
+"""Run nequip's programs in processes of their own, and say in one line why one failed."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kan_heads.errors import ModelError
+
+_POLL_S = 0.2
+_NOT_TELLING = re.compile(r"^(Set the environment variable|Epoch \d|Validation |[\s\W_]*$|.*━)")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def run_program(
+    program: str, arguments: Sequence[str], log: Path, look: Callable[[], None] = lambda: None
+) -> None:
+    """Runs a program that lies beside this Python, with its output in ``log``.
+
+    Args:
+        program: name of the program.
+        arguments: its arguments.
+        log: file for its output.
+        look: called every 0.2 s while it runs and once after.
+
+    Raises:
+        ModelError: the program is missing or failed.
+    """
+    # Not resolved: the programs of a virtual environment lie beside the link, not beside its target.
+    path = Path(sys.executable).parent / program
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; run: pip install 'kan-heads[allegro,bench]'")
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [str(path), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            while process.poll() is None:
+                look()
+                time.sleep(_POLL_S)
+            look()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+    if process.returncode != 0:
+        raise ModelError(f"{program} failed: {last_line(log)} (log: {log})")
+
+
+def last_line(log: Path) -> str:
+    """The line of a log that tells best why a program stopped: its last error, else its last words."""
+    text = _ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")).replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if not _NOT_TELLING.match(line.strip())]
+    errors = [
+        line for line in lines if re.match(r"(kan-heads: error:|[\w.]*(Error|Exception|Interrupt)\b)", line)
+    ]
+    chosen = (errors or lines or ["it wrote nothing"])[-1]
+    return chosen.removeprefix("kan-heads: error: ")
+
+
+def _die_with_parent() -> None:
+    import ctypes
+
+    # Linux only: a demo that is killed must not leave a training that writes into the next one's folder.
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

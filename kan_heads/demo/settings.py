@@ -1,0 +1,124 @@
+"""The settings of the demonstration, and what they mean on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kan_heads.errors import ConfigError
+
+SYSTEMS = ("hfo2", "ag-emt")
+SYSTEM_NAMES = {
+    "hfo2": "hafnia, Hf32O64, PBE labels",
+    "ag-emt": "stand-in: silver labelled with ASE's EMT",
+}
+#: Frames that neither training nor validation sees.
+N_TEST = 50
+PACKAGES = ("torch", "nequip", "allegro", "ase", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the demonstration does.
+
+    Args:
+        out: folder for everything that it writes.
+        epochs: epochs of each training.
+        train: frames to train on.
+        val: frames to validate on.
+        system: ``hfo2`` or ``ag-emt``; None takes hfo2 where its files are on this machine.
+        steps: steps of 1 fs of the dynamics.
+        seed: seed of the initial weights, the order of the frames, and the initial velocities. The
+            split of the data does not depend on it.
+        configs: folder of the configurations; None is the one of the checkout.
+        force: train again even where a finished run with the same settings exists.
+    """
+
+    out: str | Path = "demo"
+    epochs: int = 12
+    train: int = 200
+    val: int = 50
+    system: str | None = None
+    steps: int = 1000
+    seed: int = 1
+    configs: str | Path | None = None
+    force: bool = False
+
+    def check(self) -> None:
+        """Raises ConfigError where a number or a name makes no sense."""
+        for name, least in (("epochs", 1), ("train", 1), ("val", 1), ("steps", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"--{name} {getattr(self, name)} must be at least {least}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed} must not be negative")
+        if self.system is not None and self.system not in SYSTEMS:
+            raise ConfigError(f"unknown --system '{self.system}'; choose one of: {', '.join(SYSTEMS)}")
+
+
+def require_packages() -> None:
+    """Raises ModuleNotFoundError before minutes of training rather than after."""
+    for name in PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
+def choose_system(system: str | None) -> str:
+    """The system asked for, else hfo2 where its files are on this machine, else the stand-in."""
+    if system is not None:
+        return system
+    from kan_heads import data
+
+    return "hfo2" if data.availability(data.lookup("hfo2")) in ("folder", "cache") else "ag-emt"
+
+
+def find_configs(configs: str | Path | None, names: list[str]) -> Path:
+    """The folder of the configurations, checked for those that are needed.
+
+    Args:
+        configs: folder, or None for ``configs/`` beside the package in an editable checkout.
+        names: configurations below it, without ``.yaml``.
+
+    Raises:
+        ConfigError: the folder or a configuration in it is missing.
+    """
+    import kan_heads
+
+    folder = Path(kan_heads.__file__).resolve().parents[1] / "configs" if configs is None else Path(configs)
+    folder = folder.expanduser().absolute()
+    for name in names:
+        if not (folder / f"{name}.yaml").is_file():
+            raise ConfigError(
+                f"{folder}/{name}.yaml does not exist; the configurations are not part of the installed "
+                "package: run from a checkout (git clone, pip install -e), or name its folder with --configs"
+            )
+    return folder
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores, torch's version and threads, and the load when it was asked."""
+    import os
+
+    import torch
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "load_average_1min": None if load is None else round(load, 2),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "torch_version": torch.__version__,
+        "python_version": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,25 @@
+import warnings
+
+import pytest
+
+nequip = pytest.importorskip("nequip", reason="the backbones need the extra [allegro]")
+pytest.importorskip("allegro", reason="the backbones need the extra [allegro]")
+
+# nequip ships its fixtures for extensions to import: data sets, dtypes, small molecules.
+from nequip.utils.unittests.conftest import *  # noqa: E402, F403
+
+warnings.filterwarnings("ignore", message=".*per_type_energy.*")
+
+
+@pytest.fixture(scope="module")
+def silver(tmp_path_factory):
+    """A folder with 8 training and 4 validation frames of silver labelled with EMT."""
+    import ase.io
+
+    from kan_heads.data.ag_emt import generate
+
+    folder = tmp_path_factory.mktemp("silver")
+    frames = generate(n_frames=12, seed=0, equilibration=20)
+    ase.io.write(folder / "train.extxyz", frames[:8])
+    ase.io.write(folder / "val.extxyz", frames[8:])
+    return folder

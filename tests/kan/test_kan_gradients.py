@@ -1,0 +1,155 @@
+"""Derivatives of every order are right, and none is computed in vain."""
+
+import pytest
+import torch
+from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, small_layer
+
+from kan_heads.kan import analytic
+from kan_heads.kan.bases import base as base_module
+
+NAMES = sorted(SETTINGS)
+OUT = [1, 2]
+
+
+def points(layer, place, generator):
+    """A few inputs, shape (4, in), of one kind."""
+    basis = layer.basis
+    if place == "inside":
+        return basis.lower + torch.rand(4, 3, generator=generator) * (basis.upper - basis.lower)
+    if place == "outside":
+        away = 3.0 + 4.0 * torch.rand(4, 3, generator=generator)
+        return torch.where(
+            torch.rand(4, 3, generator=generator) < 0.5, basis.lower - away, basis.upper + away
+        )
+    if place == "knots":
+        return basis.lower + torch.arange(1.0, 5.0).unsqueeze(-1) * basis.step
+    return torch.zeros(4, 3)
+
+
+@pytest.mark.parametrize("place", ["inside", "outside", "knots", "origin"])
+@pytest.mark.parametrize("n_out", OUT)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradcheck(name, n_out, place, generator):
+    """Finite differences need two continuous derivatives at knots: cubic splines and higher."""
+    order = {"bspline1": 1, "bspline2": 2}.get(name, 3)
+    layer = small_layer(name, n_out=n_out)
+    x = points(layer, place, generator).requires_grad_(True)
+    parameters = list(layer.parameters())
+
+    def function(x, *_):
+        return layer(x)
+
+    if order > 1 or place != "knots":
+        assert torch.autograd.gradcheck(function, (x, *parameters))
+    if order > 2 or place != "knots":
+        assert torch.autograd.gradgradcheck(function, (x, *parameters))
+
+
+def chain(forward, layer, x, upstream):  # (n, in), (n, out)
+    """Value and derivatives up to the third order, each with a gradient of every parameter."""
+    parameters = [layer.coefficients]
+    found = []
+    x = x.detach().clone().requires_grad_(True)
+    y = forward(x) * upstream
+    y = (y + 0.1 * y.square()).sum(-1, keepdim=True)
+    found.append(y)
+    for _ in range(3):
+        weights = torch.cos(3.0 * x.detach())  # a different upstream gradient for every element
+        if not y.requires_grad:
+            break
+        wanted = [x, *parameters]
+        grads = torch.autograd.grad((y * weights).sum(), wanted, create_graph=True, allow_unused=True)
+        found.extend(torch.zeros_like(w) if g is None else g for g, w in zip(grads, wanted, strict=True))
+        y = found[-2]
+    return [value.detach() for value in found]
+
+
+@pytest.mark.parametrize("anchored", [True, False])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("n_out", OUT)
+@pytest.mark.parametrize("name", NAMES)
+def test_analytic_equals_plain(name, n_out, dtype, tolerance, anchored, generator, monkeypatch):
+    monkeypatch.setattr(base_module, "_BLOCK", 1)  # blocks of 64 rows: three, the last one short
+    layer = small_layer(name, n_out=n_out, zero_at_origin=anchored).to(dtype)
+    x = randn(generator, 150, 3, scale=2.0).to(dtype)
+    knots = (
+        layer.basis.lower
+        + torch.arange(0, layer.basis.grid_size, dtype=dtype).unsqueeze(-1) * layer.basis.step
+    )
+    if dtype == torch.float64:
+        x[: len(knots)] = knots
+    x[20] = 0.0
+    upstream = randn(generator, 150, n_out).to(dtype)
+    assert len(list(layer.basis.blocks(x))) == 3
+
+    def closed(at):
+        return analytic.expand(at, layer.coefficients, layer.basis, anchored)
+
+    found = chain(closed, layer, x, upstream)
+    expected = chain(layer._plain, layer, x, upstream)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert float((a - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max()))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("n_out", OUT)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_of_a_force_loss(name, n_out, layer_norm, generator, monkeypatch):
+    more = {"layer_norm": True, "bias": True, "zero_at_origin": False} if layer_norm else {}
+    layer = small_layer(name, n_out=n_out, **more)
+    x, weights = randn(generator, 40, 3), randn(generator, 40, 3)
+    found = force_gradients(layer, x, weights)
+    monkeypatch.setattr(analytic, "applies", lambda x: False)
+    expected = force_gradients(layer, x, weights)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert all(float(gradient.abs().max()) > 0.0 for gradient in found[2])
+
+
+@pytest.mark.parametrize("n_out", OUT)
+@pytest.mark.parametrize("name", ["bspline3", "bspline-zero", "gaussian", "fourier"])
+def test_forces_alone_cost_no_coefficient_gradients(name, n_out, generator, monkeypatch):
+    calls = []
+    original = analytic._Coefficients.forward
+
+    def counted(*args):
+        calls.append(args)
+        return original(*args)
+
+    monkeypatch.setattr(analytic._Coefficients, "forward", staticmethod(counted))
+    layer = small_layer(name, n_out=n_out)
+    x = randn(generator, 10, 3)
+    energy, forces = energy_and_forces(layer, x)
+    assert calls == []
+    (energy.square().sum() + forces.square().sum()).backward()
+    assert len(calls) == 2  # one from the energies, one from the forces
+    assert float(layer.coefficients.grad.abs().max()) > 0.0
+    calls.clear()
+    for parameter in layer.parameters():
+        parameter.requires_grad_(False)
+    energy_and_forces(layer, x, create_graph=False)
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frozen_coefficients_still_give_forces(name, generator):
+    layer = small_layer(name)
+    x = randn(generator, 10, 3)
+    _, expected = energy_and_forces(layer, x)
+    layer.coefficients.requires_grad_(False)
+    _, found = energy_and_forces(layer, x)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    found.square().sum().backward()
+    assert layer.coefficients.grad is None
+    assert float(layer.base_weight.grad.abs().max()) > 0.0
+
+
+@pytest.mark.parametrize("n_out", OUT)
+@pytest.mark.parametrize("name", NAMES)
+def test_function_transforms(name, n_out, generator):
+    """vmap and jacrev step round the analytic operations and agree with them."""
+    layer = small_layer(name, n_out=n_out)
+    x = randn(generator, 6, 3)
+    _, forces = energy_and_forces(layer, x)
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda row: layer(row).sum()))(x)
+    torch.testing.assert_close(-jacobian, forces.detach(), rtol=1e-12, atol=1e-12)
