@@ -13,13 +13,12 @@ from workflow import predict, run, train
 pytestmark = pytest.mark.slow
 
 ROWS = {"allegro": "allegro/ag-output-gaussian", "nequip": "nequip/ag-output-bspline"}
-TINY = {"allegro": (), "nequip": ("training_module.model.num_features=4", "training_module.model.radial_mlp_width=4")}
 
 
 @pytest.fixture(scope="module", params=ROWS)
 def trained(request, silver):
     out = silver / f"trained-{request.param}"
-    train(ROWS[request.param], silver, out, *TINY[request.param])
+    train(ROWS[request.param], silver, out)
     return out
 
 

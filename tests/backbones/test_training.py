@@ -10,7 +10,7 @@ from kan_heads.kan import KAN
 pytestmark = pytest.mark.slow
 
 ONE_LAYER = "+training_module.model.kan.hidden=[]"
-CALIBRATE = "+trainer.callbacks.4={_target_: kan_heads.nequip.CalibrateGrids}"
+CALIBRATE = "+callbacks.calibrate={_target_: kan_heads.nequip.CalibrateGrids}"
 
 
 def readout(checkpoint):
@@ -28,19 +28,29 @@ def test_a_restarted_run_has_the_same_losses(silver):
     assert validation_losses(parts)[1] == validation_losses(whole)[1]
 
 
-def test_two_processes_train_one_model(silver):
-    out = silver / "ddp"
-    train(
-        "nequip/ag-output-bspline",
-        silver,
-        out,
-        *("+trainer.devices=2", "trainer.accelerator=cpu", "+trainer.num_nodes=1", CALIBRATE),
-        "+trainer.strategy={_target_: nequip.train.SimpleDDPStrategy}",
-        *("training_module.model.num_features=4", "training_module.model.radial_mlp_width=4"),
-        epochs=2,
-    )
-    losses = validation_losses(out)
-    assert losses[1] < losses[0]
+RANKS = (
+    *("+trainer.devices=2", "trainer.accelerator=cpu", "batch_size=1"),
+    "+trainer.strategy={_target_: nequip.train.SimpleDDPStrategy}",
+)
+
+
+def test_two_processes_train_the_model_that_one_trains(silver):
+    one, two = silver / "one", silver / "two"
+    statistics = "data.stats_manager.dataloader_kwargs.batch_size=1"
+    fixed = ("data.train_dataloader.shuffle=false", "learning_rate=1e-4", statistics)
+    train("nequip/ag-output-bspline", silver, one, *fixed, epochs=2)
+    train("nequip/ag-output-bspline", silver, two, *fixed, *RANKS, epochs=2)
+    assert "Starting with 2 processes" in (two / "train.log").read_text()
+    assert validation_losses(two) == pytest.approx(validation_losses(one), rel=1e-4)
+
+
+def test_calibration_gives_every_process_the_same_model(silver):
+    out = silver / "ranks"
+    keep = "+callbacks.keep={_target_: rank_states.KeepRankStates}"
+    train("nequip/ag-output-bspline", silver, out, CALIBRATE, keep, *RANKS)
+    ranks = [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
+    assert ranks[0].keys() == ranks[1].keys()
+    assert all(torch.equal(ranks[0][name], ranks[1][name]) for name in ranks[0])
 
 
 def test_calibration_fits_the_grids_before_the_average_of_weights_starts(silver):

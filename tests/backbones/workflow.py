@@ -9,20 +9,24 @@ import pandas
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
-TINY_ALLEGRO = (
-    "training_module.model.num_scalar_features=8",
-    "training_module.model.num_tensor_features=4",
-    "training_module.model.scalar_embed_mlp_hidden_layers_width=8",
-    "training_module.model.allegro_mlp_hidden_layers_width=8",
-    "training_module.model.readout_mlp_hidden_layers_width=4",
-    "r_max=4.0",
-)
+MODEL = "training_module.model."
+TINY = {
+    "allegro": (
+        f"{MODEL}num_scalar_features=8",
+        f"{MODEL}num_tensor_features=4",
+        f"{MODEL}scalar_embed_mlp_hidden_layers_width=8",
+        f"{MODEL}allegro_mlp_hidden_layers_width=8",
+        f"{MODEL}readout_mlp_hidden_layers_width=4",
+    ),
+    "nequip": (f"{MODEL}num_features=4", f"{MODEL}radial_mlp_width=4", f"{MODEL}num_layers=2"),
+    "parts": (),
+}
 
 
 def run(program, *arguments, cwd, expect=0):
     """Runs a program of the environment that runs the tests; returns its output and errors."""
     command = [str(pathlib.Path(sys.executable).parent / program), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(pathlib.Path(__file__).parent)}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout, done.stderr
@@ -33,17 +37,20 @@ def train(config, data, out, *overrides, epochs=1, expect=0):
     return run(
         "nequip-train",
         *("-cp", CONFIGS, "-cn", config, f"data_dir={data}", f"hydra.run.dir={out}", f"n_epochs={epochs}"),
-        *("trainer.enable_progress_bar=false", "batch_size=2", *TINY_ALLEGRO, *overrides),
+        *("trainer.enable_progress_bar=false", "batch_size=2", "r_max=4.0"),
+        *(*TINY[config.split("/")[0]], *overrides),
         cwd=data,
         expect=expect,
     )
 
 
 def validation_losses(out):
-    """Reads the validation loss of every epoch from the log of a run."""
-    metrics = pandas.read_csv(pathlib.Path(out) / "metrics.csv")
-    rows = metrics.dropna(subset=["val0_epoch/weighted_sum"]).drop_duplicates("epoch")
-    return dict(zip(rows["epoch"].astype(int), rows["val0_epoch/weighted_sum"], strict=True))
+    """Reads the validation loss of every epoch from the logs of a run and its restarts."""
+    losses = {}
+    for log in sorted((pathlib.Path(out) / "metrics").glob("version_*/metrics.csv")):
+        rows = pandas.read_csv(log).dropna(subset=["val0_epoch/weighted_sum"])[:-1]  # last: best model
+        losses.update(zip(rows["epoch"].astype(int), rows["val0_epoch/weighted_sum"], strict=True))
+    return losses
 
 
 def predict(path, atoms, compiled=False):

@@ -40,15 +40,9 @@ def test_torchscript_equals_eager(name, n_out, generator):
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
-# Forces lose the share of the basis. Both bases join a list of tensors (cat, stack), whose
-# requires_grad TorchScript seems to keep from the first calls; no_grad in those calls avoids it.
-_STALE = pytest.mark.xfail(strict=True, reason="TorchScript keeps a profile without gradients of x")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["bspline3", "gaussian", pytest.param("fourier", marks=_STALE), pytest.param("chebyshev", marks=_STALE)],
-)
+# TorchScript keeps from its first calls that a list of tensors (cat, stack) needs no gradient; a
+# basis that joined its functions that way lost its share of the forces.
+@pytest.mark.parametrize("name", ["bspline3", "gaussian", "fourier", "chebyshev"])
 def test_torchscript_forces_after_calls_for_energies(name, generator):
     layer = small_layer(name, n_in=6, base="mish")  # types of its own: the profile must not spread
     scripted = torch.jit.script(layer)

@@ -28,8 +28,10 @@ class ChebyshevBasis(Basis):
         half = 0.5 * self.grid_size * self.step
         t = torch.tanh((x - self.lower) / half - 1.0)  # (n, in)
         previous, current = torch.ones_like(t), t
-        values = [current]
-        for _ in range(self.n_basis - 1):
+        values = torch.zeros(1, dtype=x.dtype, device=x.device)
+        for m in range(self.n_basis):
+            # Padding, not torch.stack: TorchScript's profiler forgets that a list of tensors needs gradients.
+            column = torch.nn.functional.pad(current.unsqueeze(-1), [m, self.n_basis - 1 - m])
+            values = values + column  # (n, in, n_basis)
             previous, current = current, 2.0 * t * current - previous
-            values.append(current)
-        return torch.stack(values, dim=-1)  # (n, in, n_basis)
+        return values

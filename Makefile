@@ -1,0 +1,39 @@
+# make demo, make test, make lint: each builds .venv when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+UV := $(shell grep '^uv==' constraints.txt)
+
+# Real data, if there are any; without them the demonstration and the tests use what they generate.
+ifeq ($(KAN_HEADS_DATA),)
+KAN_HEADS_DATA := $(abspath $(wildcard ../shared/data))
+endif
+ifneq ($(KAN_HEADS_DATA),)
+export KAN_HEADS_DATA
+endif
+
+.PHONY: demo test lint clean
+
+demo: $(STAMP)
+	$(BIN)/kan-heads demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) demo outputs build *.egg-info
+
+# torch first and on its own: pulled in by another package it can bring gigabytes of CUDA along.
+# Then uv, which alone can be told that nequip's e3nn is right for mace-torch too (pyproject.toml).
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "kan-heads needs Python 3.10 to 3.12: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,bench,dev]'
+	touch $(STAMP)
