@@ -39,7 +39,9 @@ def main() -> None:
     x = torch.randn(options.rows, options.features, generator=generator)
     models = {
         "MLP [in, 32, 1]": torch.nn.Sequential(
-            torch.nn.Linear(options.features, 32, bias=False), torch.nn.SiLU(), torch.nn.Linear(32, 1, bias=False)
+            torch.nn.Linear(options.features, 32, bias=False),
+            torch.nn.SiLU(),
+            torch.nn.Linear(32, 1, bias=False),
         )
     }
     for basis in basis_names():

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from kan_heads._version import __version__
 from kan_heads.cli import data, demo
@@ -35,9 +36,13 @@ def run() -> None:
     try:
         app()
     except KanHeadsError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]kan-heads: error:[/] {error}")
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed; this verb needs an extra, e.g. pip install 'kan-heads[allegro,bench]'"
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]kan-heads: error:[/] {message}")
-        sys.exit(2)
+        extras = "pip install 'kan-heads[allegro,bench]'"
+        _fail(f"{error.name} is not installed; this verb needs an extra, e.g. {extras}", 2)
+
+
+def _fail(message: str, status: int) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("[red]kan-heads: error:[/]", Text(message))
+    sys.exit(status)

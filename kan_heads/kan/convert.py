@@ -1,6 +1,7 @@
 """A KAN that starts out equal to a trained linear map or MLP."""
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Optional, Sequence, Type
 
 import torch
@@ -53,9 +54,11 @@ def from_mlp(
     if nonlinearity not in BASES:
         raise unknown_name("nonlinearity", nonlinearity, BASES)
     dims = [weights[0].shape[1]] + [weight.shape[0] for weight in weights]
-    for before, after in zip(weights[:-1], weights[1:], strict=True):
+    for before, after in itertools.pairwise(weights):
         if before.shape[0] != after.shape[1]:
-            raise ConfigError(f"from_mlp: widths do not chain, {tuple(before.shape)} then {tuple(after.shape)}")
+            raise ConfigError(
+                f"from_mlp: widths do not chain, {tuple(before.shape)} then {tuple(after.shape)}"
+            )
     if config.hidden is not None and config.hidden != tuple(dims[1:-1]):
         raise ConfigError(
             f"hidden: {list(config.hidden)} cannot start out equal to an MLP of hidden widths {dims[1:-1]}; "
@@ -64,8 +67,8 @@ def from_mlp(
     if any(bias is not None and bool(bias.any()) for bias in biases):
         if config.zero_at_origin:
             raise ConfigError(
-                "from_mlp: the MLP has biases, and with zero_at_origin a KAN has none; set zero_at_origin: false "
-                "to keep them, which gives up phi(0) = 0"
+                "from_mlp: the MLP has biases, and with zero_at_origin a KAN has none; set "
+                "zero_at_origin: false to keep them, which gives up phi(0) = 0"
             )
         config = dataclasses.replace(config, bias=True)
     base = ["identity"] + [nonlinearity] * (len(weights) - 1)

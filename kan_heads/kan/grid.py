@@ -68,10 +68,14 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
             inputs.
     """
     if layer.norm is not None:
-        raise ConfigError("calibrate: layer_norm normalises the inputs of the basis already; use one of the two")
+        raise ConfigError(
+            "calibrate: layer_norm normalises the inputs of the basis already; use one of the two"
+        )
     if x.shape[0] == 0 or not bool(torch.isfinite(x).all()):
         found = "no rows" if x.shape[0] == 0 else "NaN or infinite values"
-        raise ConfigError(f"calibrate: the inputs hold {found}; check the data and the layers before this one")
+        raise ConfigError(
+            f"calibrate: the inputs hold {found}; check the data and the layers before this one"
+        )
     with torch.no_grad():
         before = copy.deepcopy(layer).double()
         lowest, highest = x.amin(0).clamp_max(0.0), x.amax(0).clamp_min(0.0)
@@ -112,9 +116,9 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
             scale = exact_old.coefficients.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
             if float(error / scale) > tolerance:
                 raise ConfigError(
-                    f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of grid_size "
-                    f"{old_size} by {float(error / scale):.1e}; choose a multiple of {old_size} (B-spline) or "
-                    "raise tolerance"
+                    f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of "
+                    f"grid_size {old_size} by {float(error / scale):.1e}; choose a multiple of {old_size} "
+                    "(B-spline) or raise tolerance"
                 )
             state = old.state_dict()
             state["coefficients"] = solution.to(first)
@@ -137,4 +141,3 @@ def coverage(layer: KANLayer, x: Tensor) -> Tensor:
         x = layer.norm(x)
     outside = (x < layer.basis.lower) | (x > layer.basis.upper)
     return outside.double().mean(0)
-

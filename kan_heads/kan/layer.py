@@ -147,7 +147,7 @@ class KANLayer(torch.nn.Module):
             y = y + functional.linear(self.base_function(rows), self.base_weight)
         if self.bias is not None:
             y = y + self.bias
-        return y.reshape(x.shape[:-1] + (self.out_features,))
+        return y.reshape(x.shape[:-1] + (self.out_features,))  # noqa: RUF005  TorchScript has no unpacking
 
     def _expand(self, x: Tensor) -> Tensor:
         """Sums the basis expansions, (n, in) -> (n, out): analytically unless operations are traced."""

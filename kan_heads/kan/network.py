@@ -105,6 +105,9 @@ class KAN(torch.nn.Module):
     def refine(self, grid_size: int, tolerance: float = 1e-10) -> "KAN":
         """Returns the same function on a finer grid.
 
+        With ``extrapolation: zero`` that holds inside the grid; outside, the function fades over
+        ``order`` of the new, narrower intervals.
+
         Args:
             grid_size: new number of intervals (B-spline: a multiple of the present one).
             tolerance: largest difference that is accepted, relative to the largest coefficient.

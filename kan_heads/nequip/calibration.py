@@ -38,7 +38,9 @@ class CalibrateGrids(lightning.Callback):
             return
         kans = {path: module for path, module in pl_module.model.named_modules() if isinstance(module, KAN)}
         if not kans:
-            raise ConfigError("CalibrateGrids: the model holds no KAN; remove the callback or add a kan: section")
+            raise ConfigError(
+                "CalibrateGrids: the model holds no KAN; remove the callback or add a kan: section"
+            )
         for path, inputs in self._inputs(trainer, pl_module, kans).items():
             kans[path].calibrate(inputs, self.margin)
         state = trainer.strategy.broadcast({path: kan.state_dict() for path, kan in kans.items()})
@@ -62,7 +64,11 @@ class CalibrateGrids(lightning.Callback):
         try:
             model.eval()
             for batch in itertools.islice(self._batches(trainer.datamodule), self.n_batches):
-                fields = {name: batch[name].to(pl_module.device) for name in model.model_input_fields if name in batch}
+                fields = {
+                    name: batch[name].to(pl_module.device)
+                    for name in model.model_input_fields
+                    if name in batch
+                }
                 model.model(fields)
         finally:
             model.train(training)

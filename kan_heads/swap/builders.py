@@ -73,7 +73,9 @@ def KANModelFromSaved(  # noqa: N802
         raise ConfigError("KANModelFromSaved: give exactly one of checkpoint_path and package_path")
     path = checkpoint_path if package_path is None else package_path
     if not os.path.isfile(path):
-        raise ModelError(f"{path}: no such file; give the full path of the trained model, it is read at every start")
+        raise ModelError(
+            f"{path}: no such file; give the full path of the trained model, it is read at every start"
+        )
     load = ModelFromCheckpoint if package_path is None else ModelFromPackage
     with _explain(path):
         models = load(path, compile_mode=compile_mode)
@@ -102,7 +104,9 @@ def _versions(path: str) -> str:
     except Exception:
         return "; is it a checkpoint of nequip-train?"
     here = get_current_code_versions(verbose=False)
-    differ = [f"{name} {written[name]} (here {here[name]})" for name in written if here.get(name) != written[name]]
+    differ = [
+        f"{name} {written[name]} (here {here[name]})" for name in written if here.get(name) != written[name]
+    ]
     return f"; written by {', '.join(differ)}: install those versions or package it there" if differ else ""
 
 

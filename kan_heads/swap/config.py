@@ -1,7 +1,7 @@
 """The ``kan:`` section of a model: which MLPs to replace, and by what."""
 
 import dataclasses
-from typing import Any, Mapping, Tuple, Union
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KANConfig, basis_names
@@ -26,7 +26,7 @@ class SwapConfig:
     kan: KANConfig
 
     @classmethod
-    def from_dict(cls, section: Union[None, Mapping[str, Any]]) -> "SwapConfig":
+    def from_dict(cls, section: Optional[Mapping[str, Any]]) -> "SwapConfig":
         """Reads the section of a YAML file.
 
         Args:
@@ -44,7 +44,9 @@ class SwapConfig:
             if scope not in SCOPES:
                 raise unknown_name("kan.scope", scope, [*SCOPES, "a list of module paths"])
         elif not scope or not all(isinstance(path, str) for path in scope):
-            raise ConfigError(f"kan.scope: {scope!r} must be one of {', '.join(SCOPES)} or a list of module paths")
+            raise ConfigError(
+                f"kan.scope: {scope!r} must be one of {', '.join(SCOPES)} or a list of module paths"
+            )
         else:
             scope = tuple(scope)
         kan = KANConfig.from_dict(options)

@@ -66,12 +66,16 @@ def select(model: torch.nn.Module, scope: Union[str, tuple]) -> Dict[str, torch.
         for pattern in scope:
             found = {path: mlp for path, mlp in mlps.items() if _matches(path, pattern)}
             if not found:
-                raise ConfigError(f"kan.scope: {pattern!r} matches no MLP of this model; there are: {_listing(names)}")
+                raise ConfigError(
+                    f"kan.scope: {pattern!r} matches no MLP of this model; there are: {_listing(names)}"
+                )
             chosen.update(found)
     if not chosen:
         kans = [short_path(path) for path, module in model.named_modules() if type(module).__name__ == "KAN"]
         already = f"; it holds KANs already: {', '.join(kans)}" if kans else ""
-        raise ConfigError(f"kan.scope: {scope!r} matches no MLP of this model; there are: {_listing(names)}{already}")
+        raise ConfigError(
+            f"kan.scope: {scope!r} matches no MLP of this model; there are: {_listing(names)}{already}"
+        )
     return chosen
 
 
@@ -136,9 +140,8 @@ def read_mlp(mlp: torch.nn.Module) -> tuple:
         elif kind in _NONLINEARITIES:
             nonlinearity = _NONLINEARITIES[kind]
         elif kind != "Identity":
-            raise ModelError(
-                f"an MLP holds a {kind}, which no KAN can start out equal to; known: {', '.join(_NONLINEARITIES)}"
-            )
+            known = ", ".join(_NONLINEARITIES)
+            raise ModelError(f"an MLP holds a {kind}, which no KAN can start out equal to; known: {known}")
     return weights, biases, nonlinearity
 
 

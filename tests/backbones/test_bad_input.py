@@ -59,7 +59,9 @@ def test_a_damaged_data_file(damage, silver, tmp_path):
 def test_a_damaged_checkpoint(silver, tmp_path):
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(b"not a checkpoint")
-    model = f"+training_module.model={{_target_: kan_heads.nequip.KANModelFromSaved, checkpoint_path: {broken}}}"
+    model = (
+        f"+training_module.model={{_target_: kan_heads.nequip.KANModelFromSaved, checkpoint_path: {broken}}}"
+    )
     line = refused(silver, tmp_path / "run", model, config="parts/finetune")
     assert "broken.ckpt: cannot be loaded" in line
     assert "is it a checkpoint of nequip-train" in line

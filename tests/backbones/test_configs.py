@@ -45,7 +45,10 @@ def test_there_is_a_configuration_for_every_row():
     rows = {
         *(f"allegro/ag-{row}" for row in ("mlp", "all-bspline", "all-gaussian", "all-fourier")),
         *(f"allegro/ag-{row}" for row in ("embedding_latent-gaussian", "output-gaussian")),
-        *(f"allegro/hfo2-{row}" for row in ("mlp", "embedding_latent-gaussian", "output-gaussian", "all-gaussian")),
+        *(
+            f"allegro/hfo2-{row}"
+            for row in ("mlp", "embedding_latent-gaussian", "output-gaussian", "all-gaussian")
+        ),
         *(f"nequip/ag-{row}" for row in ("mlp", "output-gaussian", "output-bspline")),
         *(f"allegro/{system}-output-{control}" for system in ("ag", "hfo2") for control in ("linear", "mlp")),
         *(f"nequip/ag-output-{control}" for control in ("linear", "mlp")),

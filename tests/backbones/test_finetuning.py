@@ -48,7 +48,9 @@ def test_the_first_predictions_are_those_of_the_trained_model(source, kan, stock
 
 def test_the_model_trains_on_restarts_and_packages(source, silver):
     out = silver / f"tuned-{source[0]}"
-    model = "training_module.model={_target_: kan_heads.nequip.KANModelFromSaved, %s: %s, kan: {basis: bspline}}"
+    model = (
+        "training_module.model={_target_: kan_heads.nequip.KANModelFromSaved, %s: %s, kan: {basis: bspline}}"
+    )
     override = model % source
     train("parts/finetune", silver, out, f"+{override}", epochs=1)
     train("parts/finetune", silver, out, f"+{override}", f"++ckpt_path={out}/last.ckpt", epochs=2)
@@ -58,7 +60,7 @@ def test_the_model_trains_on_restarts_and_packages(source, silver):
 
 
 def test_a_single_layer_cannot_start_from_a_deeper_mlp(stock):
-    with pytest.raises(ConfigError, match="edge_readout.*hidden.*leave hidden out"):
+    with pytest.raises(ConfigError, match=r"edge_readout.*hidden.*leave hidden out"):
         KANModelFromSaved(kan={"hidden": []}, checkpoint_path=str(stock / "best.ckpt"))
 
 

@@ -104,13 +104,13 @@ def test_a_wrong_section_is_one_line_that_names_the_thing(kan, words):
 
 
 def test_an_unknown_stock_builder_is_named():
-    with pytest.raises(ConfigError, match="nequip.model.NoSuchModel"):
+    with pytest.raises(ConfigError, match=r"nequip.model.NoSuchModel"):
         build({**GENERIC, "builder": "nequip.model.NoSuchModel"}, {})
 
 
 def test_a_model_without_matching_mlp_says_what_there_is():
     model = build(NEQUIP, {"scope": "all"})
-    with pytest.raises(ConfigError, match="holds KANs already: .*edge_mlp"):
+    with pytest.raises(ConfigError, match=r"holds KANs already: .*edge_mlp"):
         replace_mlps(model, {"scope": "all"})
 
 

@@ -68,5 +68,13 @@ def test_a_restart_keeps_the_calibrated_grids(silver):
     out = silver / "calibrated-twice"
     train("allegro/ag-output-gaussian", silver, out, CALIBRATE, ONE_LAYER, epochs=1)
     before = readout(out / "last.ckpt").layers[0].basis.lower.clone()
-    train("allegro/ag-output-gaussian", silver, out, CALIBRATE, ONE_LAYER, f"++ckpt_path={out}/last.ckpt", epochs=2)
+    train(
+        "allegro/ag-output-gaussian",
+        silver,
+        out,
+        CALIBRATE,
+        ONE_LAYER,
+        f"++ckpt_path={out}/last.ckpt",
+        epochs=2,
+    )
     assert torch.equal(readout(out / "last.ckpt").layers[0].basis.lower, before)

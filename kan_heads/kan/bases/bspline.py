@@ -151,7 +151,7 @@ class BSplineBasis(Basis):
 
     @torch.jit.ignore
     def contract(self, x: Tensor, c: Tensor, order: int) -> Tensor:
-        """Evaluates one spline per feature from its polynomial on each interval, see :meth:`Basis.contract`."""
+        """Evaluates one spline per feature from its polynomials, see :meth:`Basis.contract`."""
         y = torch.empty_like(x)
         table = self._polynomials(c, max(order, 0))
         shift = torch.zeros_like(x[:1])
