@@ -43,7 +43,7 @@ def exit_with_one_line(program_prefix: str) -> None:
     def hook(kind: type, error: BaseException, trace: object) -> None:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, KanHeadsError):
-            cause = cause.__cause__ or cause.__context__
+            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
         if cause is None:
             previous(kind, error, trace)
             return

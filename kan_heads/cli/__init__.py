@@ -8,7 +8,11 @@ def main() -> None:
     try:
         from kan_heads.cli.app import run
     except ModuleNotFoundError as error:
-        sys.exit(f"kan-heads: error: {error.name} is not installed; run: pip install 'kan-heads[cli]'")
+        if error.name not in ("typer", "rich"):
+            raise
+        remedy = "run: pip install 'kan-heads[cli]'"
+        sys.stderr.write(f"kan-heads: error: {error.name} is not installed; {remedy}\n")
+        sys.exit(2)
     run()
 
 

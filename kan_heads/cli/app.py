@@ -21,14 +21,19 @@ app.add_typer(data.app, name="data")
 app.command("demo")(demo.demo)
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
-) -> None:
-    """Handles what comes before a verb."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Stands before every verb."""
 
 
 def run() -> None:
@@ -38,6 +43,8 @@ def run() -> None:
     except KanHeadsError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "kan_heads":
+            raise
         extras = "pip install 'kan-heads[allegro,bench]'"
         _fail(f"{error.name} is not installed; this verb needs an extra, e.g. {extras}", 2)
 

@@ -24,7 +24,7 @@ from kan_heads.demo.progress import Progress as Silent
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 20,
     train: Annotated[int, typer.Option(help="Frames to train on.")] = 200,
     val: Annotated[int, typer.Option(help="Frames to validate on.")] = 50,
     system: Annotated[
@@ -88,8 +88,8 @@ class _Screen(Silent):
     def training(self, name: str, n_epochs: int) -> Iterator[None]:
         columns = (
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("training {task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("epochs {task.fields[mae]}"),
             TimeElapsedColumn(),
@@ -101,7 +101,7 @@ class _Screen(Silent):
 
     def epoch(self, done: int, force_mae: float) -> None:
         assert self._bar is not None
-        text = f"validation force MAE {force_mae:.3f} eV/Å"
+        text = f"force MAE {force_mae:.3f} eV/Å"
         self._bar.update(self._task, completed=done, mae=text)
 
     def note(self, text: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from kan_heads.data._files import Say, file_lock, say_stderr
 from kan_heads.data.fetch import cache_dir, find
+from kan_heads.data.progress import track
 from kan_heads.data.sources import labelled
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def generate(n_frames: int = N_FRAMES, seed: int = 0, equilibration: int = EQUIL
     )
     md.run(equilibration)
     frames = []
-    for _ in range(n_frames):
+    for _ in track(range(n_frames), "dynamics of silver", n_frames):
         md.run(INTERVAL)
         frames.append(
             labelled(

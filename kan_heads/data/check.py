@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kan_heads.data.progress import track
 from kan_heads.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class Report:
 
 
 def check_file(
-    path: str | Path, r_max: float | None = None, require: Sequence[str] = ("energy", "forces")
+    path: str | Path,
+    r_max: float | None = None,
+    require: Sequence[str] = ("energy", "forces"),
+    ase_args: Mapping[str, Any] | None = None,
 ) -> Report:
     """Check a file of labelled structures that ASE can read.
 
@@ -40,6 +44,7 @@ def check_file(
         path: extended XYZ, .traj or another format with labels.
         r_max: cutoff of the model in Angstrom; None skips the search for neighbours.
         require: labels that every frame must have.
+        ase_args: more arguments for ``ase.io.iread``, such as ``format``.
 
     Returns:
         What the file holds.
@@ -52,15 +57,16 @@ def check_file(
         raise DataError(f"{path} does not exist; make it with 'kan-heads data prepare'")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; write it again")
-    return check_frames(_frames(path), str(path), r_max, require)
+    frames = track(_frames(path, ase_args or {}), f"checking {path}")
+    return check_frames(frames, str(path), r_max, require)
 
 
-def _frames(path: Path) -> Iterator[Atoms]:
+def _frames(path: Path, ase_args: Mapping[str, Any]) -> Iterator[Atoms]:
     import ase.io
 
     count = 0
     try:
-        for atoms in ase.io.iread(path, index=":"):
+        for atoms in ase.io.iread(path, **{"index": ":", **ase_args}):
             yield atoms
             count += 1
     except Exception as e:  # ASE's parsers raise whatever the damage leads them to

@@ -16,6 +16,7 @@ from kan_heads._version import __version__
 from kan_heads.data._files import Say, digest, say_stderr
 from kan_heads.data.check import check_frames
 from kan_heads.data.fetch import fetch_all
+from kan_heads.data.progress import track
 from kan_heads.data.registry import Dataset, lookup
 from kan_heads.data.sources import READERS, Source
 from kan_heads.data.split import NAMES, Pools, draw, grouped_pools, sequential_pools
@@ -158,7 +159,8 @@ def _write(out: Path, dataset: Dataset, source: Source, split: Pools, record: di
         files = {}
         for s in NAMES:
             if split[s]:
-                frames = [source.build(i) for i in split[s]]
+                indices = track(split[s], f"{dataset.name} {s}", len(split[s]))
+                frames = [source.build(i) for i in indices]
                 check_frames(frames, f"{dataset.name} {s}", require=dataset.labels)
                 ase.io.write(partial / f"{s}.extxyz", frames, format="extxyz")
                 files[f"{s}.extxyz"] = digest(partial / f"{s}.extxyz")

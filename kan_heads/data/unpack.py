@@ -6,6 +6,7 @@ import shutil
 import stat
 import uuid
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from kan_heads.errors import DataError
@@ -41,7 +42,7 @@ def unpack_zip(archive: Path, folder: Path, max_bytes: int = 1 << 30) -> Path:
             partial.mkdir(parents=True)
             z.extractall(partial)
         partial.rename(folder)
-    except zipfile.BadZipFile as e:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as e:
         raise DataError(f"{archive} is not a sound zip file ({e}); remove it and fetch it again") from e
     finally:
         shutil.rmtree(partial, ignore_errors=True)

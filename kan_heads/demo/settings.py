@@ -38,7 +38,7 @@ class Settings:
     """
 
     out: str | Path = "demo"
-    epochs: int = 12
+    epochs: int = 20
     train: int = 200
     val: int = 50
     system: str | None = None

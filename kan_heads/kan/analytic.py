@@ -10,7 +10,8 @@ made of the same three, with the order d of the basis derivative raised by one,
     \mathrm{inputs}_{ni}   &= \sum_{oj} g_{no}\, \phi_j^{(d)}(x_{ni})\, c_{oij} \\
     \mathrm{coefficients}_{oij} &= \sum_n v_{ni}\, \phi_j^{(d)}(x_{ni})\, g_{no}
 
-so only x is kept. Rows are taken in blocks whose bases stay in the processor's cache. A layer
+so nothing of the basis is kept for the next derivative. Rows are taken in blocks whose bases stay
+in the processor's cache. A layer
 with one output needs no matrix product: it is one function per input, see ``Basis.contract``.
 """
 
@@ -41,14 +42,17 @@ def applies(x: Tensor) -> bool:
     """Tells whether these operations can be used here.
 
     They step aside for the plain formulas wherever something follows the operations one by one:
-    TorchScript and make_fx tracing, torch.compile and export, and torch.func transforms.
+    TorchScript and make_fx tracing, torch.compile and export, torch.func transforms and forward-mode
+    differentiation.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     # Imported late: it takes half a second, and whoever traces has it already.
     from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-    return get_proxy_mode() is None and torch._C._functorch.peek_interpreter_stack() is None
+    if get_proxy_mode() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return torch.autograd.forward_ad._current_level < 0
 
 
 def _raised(order: int) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan.config import KANConfig, unknown_name
-from kan_heads.kan.layer import BASES
+from kan_heads.kan.layer import BASES, unused_generator
 
 if TYPE_CHECKING:
     from kan_heads.kan.network import KAN
@@ -43,7 +43,8 @@ def from_mlp(
 
     Raises:
         ConfigError: if the widths do not chain, ``config.hidden`` differs from the MLP's widths,
-            the nonlinearity is unknown, or a bias meets ``zero_at_origin``.
+            the nonlinearity is unknown, ``config.base`` asks for another one, or a bias meets
+            ``zero_at_origin``.
     """
     config = KANConfig() if config is None else config
     if len(weights) == 0 or (biases is not None and len(biases) != len(weights)):
@@ -72,7 +73,10 @@ def from_mlp(
             )
         config = dataclasses.replace(config, bias=True)
     base = ["identity"] + [nonlinearity] * (len(weights) - 1)
-    model = cls(dims, config, base=base).to(weights[0])
+    if config.base not in (KANConfig.base, base[-1]):
+        raise ConfigError(f"base: {config.base!r} cannot be chosen here, the MLP decides ({', '.join(base)})")
+    config = dataclasses.replace(config, base=base[-1])
+    model = cls(dims, config, base=base, generator=unused_generator()).to(weights[0])
     with torch.no_grad():
         for layer, weight, bias in zip(model.layers, weights, biases, strict=True):
             layer.coefficients.zero_()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.layer import KANLayer
+from kan_heads.kan.layer import KANLayer, unused_generator
 
 if TYPE_CHECKING:
     from kan_heads.kan.network import KAN
@@ -55,8 +55,9 @@ def grid_points(layer: KANLayer, per_interval: int = 8, reach: float = 1.0) -> T
 def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
     """Moves each feature's grid onto the range of its data and refits the functions there.
 
-    The range is widened by ``margin`` and always holds 0. A feature that does not vary keeps its
-    grid. The refit reproduces the old function over the new grid as closely as its intervals can.
+    The range is widened by ``margin`` and always holds 0, where features vanish at the cutoff; data
+    far from 0 therefore get wide intervals. A feature that does not vary keeps its grid. The
+    refit reproduces the old function over the new grid as closely as its intervals can.
 
     Args:
         layer: changed in place.
@@ -64,12 +65,18 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
         margin: how far the grid reaches beyond the data, as a share of their range.
 
     Raises:
-        ConfigError: if there is no data, it holds NaN or infinities, or the layer normalises its
-            inputs.
+        ConfigError: if there is no data, it has another width or holds NaN or infinities, the margin
+            is negative, or the layer normalises its inputs.
     """
     if layer.norm is not None:
         raise ConfigError(
             "calibrate: layer_norm normalises the inputs of the basis already; use one of the two"
+        )
+    if margin < 0.0:
+        raise ConfigError(f"calibrate: margin {margin} must not be negative")
+    if x.shape[1:] != (layer.in_features,):
+        raise ConfigError(
+            f"calibrate: inputs of shape {tuple(x.shape)} do not fit {layer.in_features} features"
         )
     if x.shape[0] == 0 or not bool(torch.isfinite(x).all()):
         found = "no rows" if x.shape[0] == 0 else "NaN or infinite values"
@@ -101,7 +108,8 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
     config = dataclasses.replace(model.config, grid_size=grid_size)
     names = [layer.base for layer in model.layers]
     first = model.layers[0].coefficients
-    finer = type(model)(model.dims, config, base=names).to(first)
+    finer = type(model)(model.dims, config, base=names, generator=unused_generator()).to(first)
+    finer.train(model.training)
     with torch.no_grad():
         for old, new in zip(model.layers, finer.layers, strict=True):
             exact_old, exact_new = copy.deepcopy(old).double(), copy.deepcopy(new).double()
@@ -115,10 +123,12 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
             error = (torch.einsum("nib,oib->noi", values, solution) - targets).abs().max()
             scale = exact_old.coefficients.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
             if float(error / scale) > tolerance:
+                remedy = (
+                    f"choose a multiple of {old_size}" if config.basis == "bspline" else "raise tolerance"
+                )
                 raise ConfigError(
                     f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of "
-                    f"grid_size {old_size} by {float(error / scale):.1e}; choose a multiple of {old_size} "
-                    "(B-spline) or raise tolerance"
+                    f"grid_size {old_size} by {float(error / scale):.1e}; {remedy}"
                 )
             state = old.state_dict()
             state["coefficients"] = solution.to(first)
@@ -140,4 +150,4 @@ def coverage(layer: KANLayer, x: Tensor) -> Tensor:
     if layer.norm is not None:
         x = layer.norm(x)
     outside = (x < layer.basis.lower) | (x > layer.basis.upper)
-    return outside.double().mean(0)
+    return outside.double().sum(0) / max(x.shape[0], 1)

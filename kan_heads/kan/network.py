@@ -105,7 +105,9 @@ class KAN(torch.nn.Module):
     def refine(self, grid_size: int, tolerance: float = 1e-10) -> "KAN":
         """Returns the same function on a finer grid.
 
-        With ``extrapolation: zero`` that holds inside the grid; outside, the function fades over
+        Exact for B-splines, Fourier and Chebyshev functions. Narrower Gaussians cannot make up wider
+        ones: they need a larger ``tolerance``. With ``extrapolation: zero`` the equality
+        holds inside the grid; outside, the function fades over
         ``order`` of the new, narrower intervals.
 
         Args:

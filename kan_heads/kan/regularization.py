@@ -42,8 +42,15 @@ def entropy(layer: KANLayer, x: Optional[Tensor] = None) -> Tensor:
 
 
 def curvature(layer: KANLayer) -> Tensor:
-    r"""Averages :math:`\varphi_{oi}''^2` over the grid and sums over all functions."""
-    points = _points(layer)
+    r"""Averages :math:`\varphi_{oi}''^2` over the grid and sums over all functions.
+
+    It sees no bend of splines of order 1, whose second derivative is 0 between the knots.
+    """
+    if layer.norm is not None:
+        raise ConfigError(
+            "curvature: layer_norm mixes the features, so no function has a curvature of its own"
+        )
+    points = grid_points(layer)
 
     def first(at: Tensor) -> Tensor:
         return _tangent(layer.edge_functions, at)

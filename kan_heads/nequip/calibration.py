@@ -24,11 +24,15 @@ class CalibrateGrids(lightning.Callback):
         margin: how far a grid reaches beyond the data, as a share of their range.
 
     Raises:
-        ConfigError: if there is no KAN in the model.
+        ConfigError: if an argument is out of range, or there is no KAN in the model.
     """
 
     def __init__(self, n_batches: int = 4, margin: float = 0.25) -> None:
         super().__init__()
+        if n_batches < 1 or margin < 0.0:
+            raise ConfigError(
+                f"CalibrateGrids: n_batches {n_batches} and margin {margin} must be at least 1 and 0"
+            )
         self.n_batches = n_batches
         self.margin = margin
 
@@ -36,7 +40,8 @@ class CalibrateGrids(lightning.Callback):
         """Calibrates, unless the run continues from a checkpoint."""
         if trainer.ckpt_path is not None:
             return
-        kans = {path: module for path, module in pl_module.model.named_modules() if isinstance(module, KAN)}
+        # By name: the classes out of a packaged model are copies.
+        kans = {p: module for p, module in pl_module.model.named_modules() if type(module).__name__ == "KAN"}
         if not kans:
             raise ConfigError(
                 "CalibrateGrids: the model holds no KAN; remove the callback or add a kan: section"
@@ -58,22 +63,20 @@ class CalibrateGrids(lightning.Callback):
             kan.register_forward_pre_hook(lambda _, args, rows=seen[path]: rows.append(args[0].detach()))
             for path, kan in kans.items()
         ]
-        # The hooks only fire in the eager module, so a compiled model is called from inside.
-        model = next(iter(pl_module.model.values()))
-        training = model.training
         try:
-            model.eval()
             for batch in itertools.islice(self._batches(trainer.datamodule), self.n_batches):
-                fields = {
-                    name: batch[name].to(pl_module.device)
-                    for name in model.model_input_fields
-                    if name in batch
-                }
-                model.model(fields)
+                for model in pl_module.model.values():
+                    names = [name for name in model.model_input_fields if name in batch]
+                    # The hooks only fire in the eager module: a compiled model is called from inside.
+                    model.model({name: batch[name].to(pl_module.device) for name in names})
         finally:
-            model.train(training)
             for hook in hooks:
                 hook.remove()
+        unused = [path for path, rows in seen.items() if not rows]
+        if unused:
+            raise ConfigError(
+                f"CalibrateGrids: no input reached {', '.join(unused)}; is it part of the model?"
+            )
         return {path: torch.cat(rows) for path, rows in seen.items()}
 
     @staticmethod

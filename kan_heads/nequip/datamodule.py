@@ -1,22 +1,29 @@
 """A data module that looks at its files before a model is built on them."""
 
-from typing import Any, Iterable, List, Optional
+import functools
+import os
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 from nequip.data.datamodule import ASEDataModule
 
 from kan_heads.data import check_file
+
+#: What nequip calls the labels that ASE calls otherwise.
+_NEQUIP_NAMES = {"energy": "total_energy"}
 
 
 class CheckedASEDataModule(ASEDataModule):
     """``nequip.data.datamodule.ASEDataModule`` that first checks every file it is given.
 
     A missing file, an empty one, NaN or missing labels, or a cutoff without neighbours stops the
-    run before it starts, with one line that names file and frame.
+    run before it starts, with one line that names file and frame. A file is read once more for
+    that; the result is remembered as long as the process lives and the file does not change.
 
     Args:
         check_r_max: cutoff in Angstrom within which atoms must have neighbours; not checked if
             ``None``.
-        check_labels: labels that every frame must have.
+        check_labels: labels that every frame must have, by their ASE names; a ``key_mapping`` is
+            followed, and files to predict need none.
         **kwargs: every argument of the stock class.
 
     Raises:
@@ -29,18 +36,34 @@ class CheckedASEDataModule(ASEDataModule):
         check_labels: Iterable[str] = ("energy", "forces"),
         **kwargs: Any,
     ) -> None:
-        for path in _paths(kwargs):
-            check_file(path, r_max=check_r_max, require=tuple(check_labels))
+        names = {target: key for key, target in (kwargs.get("key_mapping") or {}).items()}
+        labels = tuple(names.get(_NEQUIP_NAMES.get(label, label), label) for label in check_labels)
+        ase_args = tuple((kwargs.get("ase_args") or {}).items())
+        for path in _labelled(kwargs):
+            _check(path, check_r_max, labels, ase_args)
+        for path in _list(kwargs.get("predict_file_path")):
+            _check(path, check_r_max, (), ase_args)
         super().__init__(**kwargs)
 
 
-def _paths(options: dict) -> List[str]:
-    """Collects the files that the stock class will read."""
-    entries = [options.get(f"{kind}_file_path") for kind in ("train", "val", "test", "predict")]
-    splits = options.get("split_dataset") or []
-    entries += [split["file_path"] for split in ([splits] if hasattr(splits, "keys") else splits)]
-    paths: List[str] = []
-    for entry in entries:
-        if entry:
-            paths += [entry] if isinstance(entry, str) else list(entry)
-    return list(dict.fromkeys(paths))
+def _check(path: str, r_max: Optional[float], labels: Tuple[str, ...], ase_args: tuple) -> None:
+    state = os.stat(path) if os.path.exists(path) else None
+    stamp = None if state is None else (state.st_mtime_ns, state.st_size)
+    _check_once(path, stamp, r_max, labels, ase_args)
+
+
+@functools.cache
+def _check_once(path: str, stamp: Any, r_max: Optional[float], labels: tuple, ase_args: tuple) -> None:
+    check_file(path, r_max=r_max, require=labels, ase_args=dict(ase_args))
+
+
+def _labelled(options: Mapping[str, Any]) -> List[str]:
+    """Collects the files with labels that the stock class will read."""
+    paths = [path for kind in ("train", "val", "test") for path in _list(options.get(f"{kind}_file_path"))]
+    return paths + [split["file_path"] for split in _list(options.get("split_dataset"))]
+
+
+def _list(entry: Any) -> List[Any]:
+    if not entry:
+        return []
+    return [entry] if isinstance(entry, str) or hasattr(entry, "keys") else list(entry)

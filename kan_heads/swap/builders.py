@@ -90,7 +90,7 @@ def _explain(path: str) -> Any:
     try:
         yield
     except Exception as error:
-        saved = "" if not path.endswith(".ckpt") else _versions(path)
+        saved = "" if path.endswith(".nequip.zip") else _versions(path)
         raise ModelError(f"{path}: cannot be loaded ({_first_line(error)}){saved}") from error
 
 

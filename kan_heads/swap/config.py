@@ -43,7 +43,7 @@ class SwapConfig:
         if isinstance(scope, str):
             if scope not in SCOPES:
                 raise unknown_name("kan.scope", scope, [*SCOPES, "a list of module paths"])
-        elif not scope or not all(isinstance(path, str) for path in scope):
+        elif not _is_list(scope) or not all(isinstance(path, str) for path in scope):
             raise ConfigError(
                 f"kan.scope: {scope!r} must be one of {', '.join(SCOPES)} or a list of module paths"
             )
@@ -53,3 +53,8 @@ class SwapConfig:
         if kan.basis not in basis_names():
             raise unknown_name("kan.basis", kan.basis, basis_names())
         return cls(scope, kan)
+
+
+def _is_list(scope: object) -> bool:
+    # By their methods: nequip may hand over omegaconf's lists, which are not Python's.
+    return hasattr(scope, "__iter__") and not hasattr(scope, "keys") and bool(scope)

@@ -4,7 +4,6 @@ import fnmatch
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
-from torch import Tensor
 
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan import KAN
@@ -128,8 +127,8 @@ def read_mlp(mlp: torch.nn.Module) -> tuple:
     """
     inner = mlp.mlp
     if type(inner).__name__ == "DeepLinearMLP":
-        product: Tensor = torch.linalg.multi_dot(list(inner.weights)) * inner.alpha
-        return [product.detach().t()], None, None
+        weights = [weight.detach().t() for weight in inner.weights]  # nequip: (in, out)
+        return [weights[0] * inner.alpha, *weights[1:]], None, None
     weights, biases, nonlinearity = [], [], None
     for module in inner:
         kind = type(module).__name__

@@ -71,5 +71,11 @@ def test_unusable_files_are_named(stock, tmp_path):
     broken.write_bytes((stock / "best.ckpt").read_bytes()[:5000])
     with pytest.raises(ModelError, match=r"broken\.ckpt: cannot be loaded"):
         KANModelFromSaved(checkpoint_path=str(broken))
+    other = torch.load(stock / "best.ckpt", weights_only=False)
+    other["hyper_parameters"]["info_dict"]["versions"]["nequip"] = "0.1.0"
+    other["state_dict"].popitem()
+    torch.save(other, tmp_path / "other.ckpt")
+    with pytest.raises(ModelError, match=r"other\.ckpt: cannot be loaded .*written by nequip 0\.1\.0 \(here"):
+        KANModelFromSaved(checkpoint_path=str(tmp_path / "other.ckpt"))
     with pytest.raises(ConfigError, match="exactly one of"):
         KANModelFromSaved(checkpoint_path="a.ckpt", package_path="b.nequip.zip")

@@ -89,6 +89,8 @@ def test_the_seed_decides_the_weights_of_the_kan():
         ({"basis": "bsplin"}, ["bsplin", "did you mean 'bspline'", "gaussian"]),
         ({"scope": ["latents*"]}, ["latents*", "matches no MLP", "layer0_convnet.conv.edge_mlp"]),
         ({"scope": []}, ["kan.scope", "list of module paths"]),
+        ({"scope": 3}, ["kan.scope", "3", "list of module paths"]),
+        ({"scope": {"output": True}}, ["kan.scope", "list of module paths"]),
         ({"basis": "gaussian", "order": 3}, ["order", "gaussian", "remove"]),
         ({"hidden": [0]}, ["hidden", "positive"]),
         ({"layer_norm": True}, ["layer_norm", "zero_at_origin"]),
@@ -101,6 +103,22 @@ def test_a_wrong_section_is_one_line_that_names_the_thing(kan, words):
     message = str(error.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def test_a_trained_deep_linear_readout_keeps_its_widths():
+    stock = {**STOCK["nequip"], "readout_mlp_hidden_layers_depth": 1, "readout_mlp_hidden_layers_width": 6}
+    model = build(stock, readout_mlp_nonlinearity=None)
+    mlp = model.get_submodule("model.func.per_atom_energy_readout.mlp_module")
+    x = torch.randn(7, mlp.dims[0], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    replace_mlps(model, {"hidden": [6]}, keep_function=True)
+    kan = kans(model)[READOUT["nequip"]]
+    assert kan.dims == mlp.dims
+    torch.testing.assert_close(kan(x), mlp(x))
+
+
+def test_the_base_of_a_trained_mlp_cannot_be_chosen():
+    with pytest.raises(ConfigError, match=r"base: 'gelu' cannot be chosen here"):
+        replace_mlps(build(STOCK["allegro"]), {"base": "gelu"}, keep_function=True)
 
 
 def test_an_unknown_stock_builder_is_named():

@@ -5,7 +5,9 @@ import torch
 from nequip.model import ModelFromCheckpoint
 from workflow import train, validation_losses
 
+from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
+from kan_heads.nequip import CalibrateGrids
 
 pytestmark = pytest.mark.slow
 
@@ -22,10 +24,21 @@ def test_a_restarted_run_has_the_same_losses(silver):
     # nequip 0.19 itself draws another order of the frames after a restart; a fixed order shows the rest.
     fixed = "data.train_dataloader.shuffle=false"
     whole, parts = silver / "whole", silver / "parts"
-    train("allegro/ag-output-gaussian", silver, whole, fixed, epochs=2)
-    train("allegro/ag-output-gaussian", silver, parts, fixed, epochs=1)
-    train("allegro/ag-output-gaussian", silver, parts, fixed, f"++ckpt_path={parts}/last.ckpt", epochs=2)
+    train("allegro/ag-output-gaussian", silver, whole, CALIBRATE, fixed, epochs=2)
+    train("allegro/ag-output-gaussian", silver, parts, CALIBRATE, fixed, epochs=1)
+    before = readout(parts / "last.ckpt").layers[0].basis.lower.clone()
+    train(
+        "allegro/ag-output-gaussian",
+        silver,
+        parts,
+        CALIBRATE,
+        fixed,
+        f"++ckpt_path={parts}/last.ckpt",
+        epochs=2,
+    )
     assert validation_losses(parts)[1] == validation_losses(whole)[1]
+    assert torch.equal(readout(parts / "last.ckpt").layers[0].basis.lower, before), "grids are kept"
+    assert {path.name for path in parts.glob("*.ckpt")} == {"best.ckpt", "latest.ckpt", "last.ckpt"}
 
 
 RANKS = (
@@ -64,17 +77,7 @@ def test_calibration_fits_the_grids_before_the_average_of_weights_starts(silver)
     torch.testing.assert_close(kan.layers[0].coefficients, raw[name], atol=1e-6, rtol=1e-5)
 
 
-def test_a_restart_keeps_the_calibrated_grids(silver):
-    out = silver / "calibrated-twice"
-    train("allegro/ag-output-gaussian", silver, out, CALIBRATE, ONE_LAYER, epochs=1)
-    before = readout(out / "last.ckpt").layers[0].basis.lower.clone()
-    train(
-        "allegro/ag-output-gaussian",
-        silver,
-        out,
-        CALIBRATE,
-        ONE_LAYER,
-        f"++ckpt_path={out}/last.ckpt",
-        epochs=2,
-    )
-    assert torch.equal(readout(out / "last.ckpt").layers[0].basis.lower, before)
+@pytest.mark.parametrize("wrong", [{"n_batches": 0}, {"margin": -0.6}])
+def test_calibration_refuses_what_makes_no_sense(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        CalibrateGrids(**wrong)

@@ -10,7 +10,8 @@ from kan_heads.kan.config import KANConfig, unknown_name
 
 _REGISTRY: Dict[str, Type["Basis"]] = {}
 
-_BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32
+_BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32, which a cache holds
+_DEVICE_BLOCK = 1 << 27  # on an accelerator only the memory matters: 512 MiB
 
 #: Stands for "values, less those at 0" where an order of derivative is expected.
 ANCHORED = -1
@@ -151,11 +152,10 @@ class Basis(torch.nn.Module):
 
     @torch.jit.ignore
     def blocks(self, x: Tensor) -> Iterator[slice]:
-        """Cuts the rows of x into blocks whose bases stay in the processor's cache."""
-        rows = x.shape[0]
-        if x.device.type == "cpu":
-            rows = max(64, _BLOCK // (self.n_basis * self.in_features))
-        for start in range(0, x.shape[0], max(rows, 1)):
+        """Cuts the rows of x into blocks whose bases fit a processor's cache or a device's memory."""
+        block = _BLOCK if x.device.type == "cpu" else _DEVICE_BLOCK
+        rows = max(64, block // (self.n_basis * self.in_features))
+        for start in range(0, x.shape[0], rows):
             yield slice(start, start + rows)
 
     def extra_repr(self) -> str:
