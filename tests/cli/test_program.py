@@ -13,7 +13,8 @@ typer = pytest.importorskip("typer")
 def program(*arguments, block=()):
     """Runs ``kan-heads`` in a process of its own, without the packages named in ``block``."""
     hide = "".join(f"sys.modules[{name!r}] = None\n" for name in block)
-    code = f"import sys\n{hide}sys.argv = ['kan-heads', *{list(arguments)!r}]\nimport kan_heads.cli\nkan_heads.cli.main()"
+    argv = ["kan-heads", *arguments]
+    code = f"import sys\n{hide}sys.argv = {argv!r}\nimport kan_heads.cli\nkan_heads.cli.main()"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
