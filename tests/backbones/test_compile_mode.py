@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from models import ALLEGRO, ONE_LAYER, build
+from models import ALLEGRO, NEQUIP, ONE_LAYER, build
 from nequip.data import AtomicDataDict
 from nequip.utils.test import override_irreps_debug
 
@@ -16,13 +16,16 @@ def loss_gradients(model, data):
     return out["total_energy"].detach(), out["forces"].detach(), gradients
 
 
+@pytest.mark.parametrize(
+    ("backbone", "kan"), [(ALLEGRO, ONE_LAYER), ({**NEQUIP, "num_layers": 1}, {"basis": "gaussian"})]
+)
 @override_irreps_debug(False)
-def test_compiled_training_equals_eager(Cu_bulk):  # noqa: N803
+def test_compiled_training_equals_eager(backbone, kan, Cu_bulk):  # noqa: N803
     _, frame = Cu_bulk
     frame = {**frame, "atom_types": frame["atom_types"] + 3}
     data = AtomicDataDict.batched_from_list([frame, frame])  # nequip leaves single frames uncompiled
-    eager = build(ALLEGRO, ONE_LAYER)
-    compiled = build(ALLEGRO, ONE_LAYER, compile_mode="compile")
+    eager = build(backbone, kan)
+    compiled = build(backbone, kan, compile_mode="compile")
     expected, found = loss_gradients(eager, data), loss_gradients(compiled, data)
     assert compiled._compiled_cache[0], "nothing was compiled"
     torch.testing.assert_close(found[0], expected[0], atol=1e-10, rtol=1e-10)
