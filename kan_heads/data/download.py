@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import http.client
 import os
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 
 from kan_heads.data._files import Say, digest, file_lock, say_stderr
+from kan_heads.data.progress import PatientBar
 from kan_heads.errors import DataError
 
 _BLOCK = 1 << 16
-_PATIENCE_S = 2.0
 _REMEDY = "set KAN_HEADS_DATA to a folder that holds the data"
-
-
-class _Progress:
-    """A rich progress bar that appears only when the transfer takes longer than two seconds."""
-
-    def __init__(self, name: str, total: int | None) -> None:
-        self._name, self._total, self._start, self._bar = name, total, time.monotonic(), None
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int) -> None:
-        """Show that ``done`` bytes have arrived."""
-        if self._bar is None:
-            if time.monotonic() - self._start < _PATIENCE_S:
-                return
-            from rich.console import Console
-            from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._name, total=self._total)
-        self._bar.update(self._task, completed=done)
 
 
 def download(
@@ -106,7 +72,7 @@ def _transfer(url: str, name: str, part: Path, timeout: float) -> None:
             length = response.headers.get("Content-Length")
             done = have if resumed else 0
             total = done + int(length) if length else None
-            with part.open("ab" if resumed else "wb") as f, _Progress(name, total) as bar:
+            with part.open("ab" if resumed else "wb") as f, PatientBar(name, total, in_bytes=True) as bar:
                 while block := response.read(_BLOCK):
                     f.write(block)
                     done += len(block)

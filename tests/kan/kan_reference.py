@@ -110,3 +110,11 @@ def force_gradients(model, x, weights):
     loss = energy.square().sum() + (forces * weights).sum() + forces.square().sum()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     return energy.detach(), forces.detach(), gradients
+
+
+def graph_gradients(graph, model, x, weights):
+    """Energies, forces and gradients of the loss of :func:`force_gradients`, through a traced graph."""
+    parameters = [p.detach().clone().requires_grad_(True) for p in model.parameters()]
+    energy, forces = graph(x, *parameters)
+    loss = energy.square().sum() + (forces * weights).sum() + forces.square().sum()
+    return [energy, forces, *torch.autograd.grad(loss, parameters)]

@@ -70,6 +70,8 @@ class BSplineBasis(Basis):
             raise unknown_name("extrapolation", extrapolation, EXTRAPOLATIONS)
         self.order = order
         self.linear_outside = extrapolation == "linear"
+        # Intervals beyond each end of the grid on which some function is still alive.
+        self.padding = 0 if self.linear_outside else order
         self.n_basis = config.grid_size + order
         # Whole numbers: they survive any cast between precisions, where multiples of 1/6 do not.
         pieces = torch.tensor(cardinal_pieces(order), dtype=torch.get_default_dtype())
@@ -80,12 +82,16 @@ class BSplineBasis(Basis):
         self.register_buffer("end_slopes", ends, persistent=False)  # (end, local)
 
     def _locate(self, x: Tensor) -> List[Tensor]:
-        """Returns the grid interval of each input and the distance from its left knot, in steps."""
+        """Returns the interval of each input and the distance from its left knot, in steps.
+
+        The third result is where the polynomials are evaluated: at that distance, or, for a linear
+        continuation, at the end of the grid that lies nearest.
+        """
         v = (x - self.lower) / self.step  # (n, in)
-        reach = 0 if self.linear_outside else self.order
         # NaN has no interval; any will do, since the distance stays NaN and so does the output.
-        cell = v.detach().floor().nan_to_num(0.0).clamp(-reach, self.grid_size - 1 + reach)
-        return [cell, v - cell]
+        cell = v.detach().floor().nan_to_num(0.0).clamp(-self.padding, self.grid_size - 1 + self.padding)
+        distance = v - cell
+        return [cell, distance, distance.clamp(0.0, 1.0) if self.linear_outside else distance]
 
     def _index(self, cell: Tensor) -> Tensor:
         """Returns which basis functions are alive, shape (n, in, order + 1)."""
@@ -93,8 +99,7 @@ class BSplineBasis(Basis):
 
     def _live(self, x: Tensor) -> List[Tensor]:
         """Returns the values of the live functions and which they are, both (n, in, order + 1)."""
-        cell, distance = self._locate(x)
-        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        cell, distance, r = self._locate(x)
         values = _horner(self.pieces, r)
         if self.linear_outside:
             excess = (distance - r).unsqueeze(-1)  # zero inside the grid
@@ -138,8 +143,7 @@ class BSplineBasis(Basis):
         """
         if order > self.order:
             return self._zeros(x).expand(x.shape[0], -1, -1).clone()
-        cell, distance = self._locate(x)
-        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        cell, distance, r = self._locate(x)
         pieces = _differentiate(self.pieces, order)
         values = _horner(pieces, r)
         if not self.linear_outside:
@@ -170,29 +174,29 @@ class BSplineBasis(Basis):
         return torch.matmul(live, pieces.t()).flatten(0, 1).contiguous()
 
     def _n_cells(self) -> int:
-        return self.grid_size + (0 if self.linear_outside else 2 * self.order)
+        return self.grid_size + 2 * self.padding
 
     def _padded(self, c: Tensor) -> Tensor:
-        return c if self.linear_outside else torch.nn.functional.pad(c, [self.order, self.order])
+        return torch.nn.functional.pad(c, [self.padding, self.padding])
 
     def _rows_of(self, cell: Tensor) -> Tensor:
         """Returns the row of the table of polynomials for each input."""
-        first = 0 if self.linear_outside else self.order
-        starts = torch.arange(self.in_features, device=cell.device) * self._n_cells() + first
+        starts = torch.arange(self.in_features, device=cell.device) * self._n_cells() + self.padding
         return cell.to(torch.long) + starts
 
     def _look_up(self, x: Tensor, table: Tensor, order: int) -> Tensor:
         """Evaluates the polynomials in ``table`` at x, with what holds outside the grid."""
-        cell, distance = self._locate(x)
-        r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+        cell, distance, r = self._locate(x)
         powers = torch.nn.functional.embedding(self._rows_of(cell), table).unbind(-1)
         y = powers[-1].clone()
-        slope = torch.zeros_like(y)
-        for coefficient in reversed(powers[:-1]):
-            if self.linear_outside and order == 0:
+        if not self.linear_outside or order:
+            for coefficient in reversed(powers[:-1]):
+                y = y * r + coefficient
+        else:
+            slope = torch.zeros_like(y)
+            for coefficient in reversed(powers[:-1]):
                 slope = slope * r + y
-            y = y * r + coefficient
-        if self.linear_outside and order == 0:
+                y = y * r + coefficient
             y = y + slope * (distance - r)
         return self._bounded(y, distance, order)
 
@@ -213,8 +217,7 @@ class BSplineBasis(Basis):
         pieces = _differentiate(self.pieces, d) * self.scale  # (powers, local)
         sums = x.new_zeros(self.in_features * self._n_cells(), pieces.shape[0])
         for rows in self.blocks(x):
-            cell, distance = self._locate(x[rows])
-            r = distance.clamp(0.0, 1.0) if self.linear_outside else distance
+            cell, distance, r = self._locate(x[rows])
             weight = self._bounded(v[rows], distance, d)
             powers = [weight]
             for _ in range(1, pieces.shape[0]):
@@ -228,8 +231,7 @@ class BSplineBasis(Basis):
         total = self._padded(x.new_zeros(self.in_features, self.n_basis))
         for q in range(self.order + 1):
             total[:, q : q + local.shape[1]] += local[:, :, q]
-        reach = (total.shape[1] - self.n_basis) // 2
-        total = total[:, reach : reach + self.n_basis]
+        total = total[:, self.padding : self.padding + self.n_basis]
         if order == ANCHORED:
             total = total - v.sum(0).unsqueeze(-1) * self.forward(torch.zeros_like(x[:1])).squeeze(0)
         return total
