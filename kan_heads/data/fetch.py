@@ -11,6 +11,7 @@ from kan_heads.data._files import Say, digest, say_stderr
 from kan_heads.data.download import download
 from kan_heads.data.registry import DataFile, Dataset, lookup
 from kan_heads.errors import DataError
+from kan_heads.paths import cache_dir
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,6 @@ def data_dir(environ: Mapping[str, str] | None = None) -> Path | None:
     if not folder.is_dir():
         raise DataError(f"KAN_HEADS_DATA is set to '{value}', which is not a folder; correct or unset it")
     return folder
-
-
-def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder for downloaded and generated data: ``$KAN_HEADS_CACHE`` or ``~/.cache/kan-heads``."""
-    value = (os.environ if environ is None else environ).get("KAN_HEADS_CACHE", "")
-    return Path(value).expanduser() if value else Path.home() / ".cache" / "kan-heads"
 
 
 def find(path: str) -> tuple[Path, str] | None:

@@ -59,8 +59,14 @@ def _raised(order: int) -> int:
     return 1 if order == ANCHORED else order + 1
 
 
-def _wanted(ctx: Any, index: int, edge: int) -> bool:
-    """Tells whether a gradient is needed, and not thrown away as in a pass for forces only."""
+def wanted(ctx: Any, index: int, edge: int) -> bool:
+    """Tells whether a gradient is needed, and not thrown away as in a pass for forces only.
+
+    Args:
+        ctx: of the backward pass that asks.
+        index: place of the input among all arguments of the function.
+        edge: its place among the tensors.
+    """
     if not ctx.needs_input_grad[index]:
         return False
     try:
@@ -92,12 +98,12 @@ class _Outputs(torch.autograd.Function):
         x, v, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
         grad_x = grad_v = grad_c = None
-        if _wanted(ctx, 0, 0):
+        if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, c, basis, _raised(order))
             grad_x = grad_x if v is None else grad_x * v
-        if v is not None and _wanted(ctx, 1, 1):
+        if v is not None and wanted(ctx, 1, 1):
             grad_v = _Inputs.apply(x, g, c, basis, order)
-        if _wanted(ctx, 2, 1 if v is None else 2):
+        if wanted(ctx, 2, 1 if v is None else 2):
             grad_c = _Coefficients.apply(x, v, g, basis, order)
         return grad_x, grad_v, grad_c, None, None
 
@@ -122,9 +128,9 @@ class _Inputs(torch.autograd.Function):
     def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, g, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
-        grad_x = h * _Inputs.apply(x, g, c, basis, _raised(order)) if _wanted(ctx, 0, 0) else None
-        grad_g = _Outputs.apply(x, h, c, basis, order) if _wanted(ctx, 1, 1) else None
-        grad_c = _Coefficients.apply(x, h, g, basis, order) if _wanted(ctx, 2, 2) else None
+        grad_x = h * _Inputs.apply(x, g, c, basis, _raised(order)) if wanted(ctx, 0, 0) else None
+        grad_g = _Outputs.apply(x, h, c, basis, order) if wanted(ctx, 1, 1) else None
+        grad_c = _Coefficients.apply(x, h, g, basis, order) if wanted(ctx, 2, 2) else None
         return grad_x, grad_g, grad_c, None, None
 
 
@@ -150,10 +156,10 @@ class _Coefficients(torch.autograd.Function):
         x, v, g = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
         grad_x = grad_v = None
-        if _wanted(ctx, 0, 0):
+        if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, h, basis, _raised(order))
             grad_x = grad_x if v is None else grad_x * v
-        if v is not None and _wanted(ctx, 1, 1):
+        if v is not None and wanted(ctx, 1, 1):
             grad_v = _Inputs.apply(x, g, h, basis, order)
-        grad_g = _Outputs.apply(x, v, h, basis, order) if _wanted(ctx, 2, 1 if v is None else 2) else None
+        grad_g = _Outputs.apply(x, v, h, basis, order) if wanted(ctx, 2, 1 if v is None else 2) else None
         return grad_x, grad_v, grad_g, None, None

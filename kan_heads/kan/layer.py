@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan import analytic
+from kan_heads.kan import analytic, fused
 from kan_heads.kan.bases import make_basis
 from kan_heads.kan.config import KANConfig, unknown_name
 
@@ -142,26 +142,37 @@ class KANLayer(torch.nn.Module):
             Outputs, shape ``(..., out_features)``.
         """
         rows = x.reshape(-1, self.in_features)  # (n, in)
-        y = self._expand(rows)  # (n, out)
-        if self.base_weight is not None:
-            y = y + functional.linear(self.base_function(rows), self.base_weight)
+        if torch.jit.is_scripting():
+            y = self._plain(rows)
+        else:  # TorchScript leaves out this branch
+            y = self._fast(rows) if analytic.applies(rows) else self._plain(rows)  # (n, out)
         if self.bias is not None:
             y = y + self.bias
         return y.reshape(x.shape[:-1] + (self.out_features,))  # noqa: RUF005  TorchScript has no unpacking
 
-    def _expand(self, x: Tensor) -> Tensor:
-        """Sums the basis expansions, (n, in) -> (n, out): analytically unless operations are traced."""
-        if torch.jit.is_scripting():
-            return self._plain(x)
-        else:  # noqa: RET505  TorchScript leaves out this branch, and only in this form
-            if not (self.basis.closed_derivatives and analytic.applies(x)):
-                return self._plain(x)
-            inputs = x if self.norm is None else self.norm(x)
-            return analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)
-
     def _plain(self, x: Tensor) -> Tensor:
+        """The definition, (n, in) -> (n, out), in operations that anything can trace."""
         values = self.edge_basis(x).flatten(1)  # (n, in * n_basis)
-        return functional.linear(values, self.coefficients.flatten(1))
+        return self._with_base(functional.linear(values, self.coefficients.flatten(1)), x)
+
+    def _with_base(self, y: Tensor, x: Tensor) -> Tensor:
+        if self.base_weight is not None:
+            return y + functional.linear(self.base_function(x), self.base_weight)
+        return y
+
+    def _fast(self, x: Tensor) -> Tensor:
+        """The same, from the fastest operations that there are for these inputs."""
+        inputs = x if self.norm is None else self.norm(x)
+        if not fused.supports(inputs, self.basis):
+            if not self.basis.closed_derivatives:
+                return self._plain(x)
+            y = analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)
+            return self._with_base(y, x)
+        parameters = (self.coefficients, self.base_weight, self.basis, self.base, self.zero_at_origin)
+        if self.norm is None and fused.supports_base(self.base):
+            return fused.expand(x, *parameters)
+        y = fused.expand(inputs, self.coefficients, None, *parameters[2:])
+        return self._with_base(y, x)
 
     @torch.jit.ignore
     def edge_functions(self, x: Tensor) -> Tensor:

@@ -4,11 +4,21 @@ import pytest
 import torch
 from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, small_layer
 
-from kan_heads.kan import analytic
+from kan_heads.kan import analytic, fused
 from kan_heads.kan.bases import base as base_module
+from kan_heads.kan.native.kernels import Kernels
+from kan_heads.kan.native.layers import DenseLayer, SplineLayer
 
 NAMES = sorted(SETTINGS)
 OUT = [1, 2]
+
+
+@pytest.fixture(params=["kernels", "torch"])
+def path(request, monkeypatch):
+    """The two fast paths of a layer: C kernels, and analytic derivatives from torch operations."""
+    if request.param == "torch":
+        monkeypatch.setattr(fused, "supports", lambda x, basis: False)
+    return request.param
 
 
 def points(layer, place, generator):
@@ -29,7 +39,7 @@ def points(layer, place, generator):
 @pytest.mark.parametrize("place", ["inside", "outside", "knots", "origin"])
 @pytest.mark.parametrize("n_out", OUT)
 @pytest.mark.parametrize("name", NAMES)
-def test_gradcheck(name, n_out, place, generator):
+def test_gradcheck(name, n_out, place, path, generator):
     """Finite differences need two continuous derivatives at knots: cubic splines and higher."""
     order = {"bspline1": 1, "bspline2": 2}.get(name, 3)
     layer = small_layer(name, n_out=n_out)
@@ -47,7 +57,7 @@ def test_gradcheck(name, n_out, place, generator):
 
 def chain(forward, layer, x, upstream):  # (n, in), (n, out)
     """Value and derivatives up to the third order, each with a gradient of every parameter."""
-    parameters = [layer.coefficients]
+    parameters = [layer.coefficients, layer.base_weight]
     found = []
     x = x.detach().clone().requires_grad_(True)
     y = forward(x) * upstream
@@ -60,7 +70,7 @@ def chain(forward, layer, x, upstream):  # (n, in), (n, out)
         wanted = [x, *parameters]
         grads = torch.autograd.grad((y * weights).sum(), wanted, create_graph=True, allow_unused=True)
         found.extend(torch.zeros_like(w) if g is None else g for g, w in zip(grads, wanted, strict=True))
-        y = found[-2]
+        y = found[-len(wanted)]
     return [value.detach() for value in found]
 
 
@@ -68,7 +78,7 @@ def chain(forward, layer, x, upstream):  # (n, in), (n, out)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("n_out", OUT)
 @pytest.mark.parametrize("name", NAMES)
-def test_analytic_equals_plain(name, n_out, dtype, tolerance, anchored, generator, monkeypatch):
+def test_fast_equals_plain(name, n_out, dtype, tolerance, anchored, path, generator, monkeypatch):
     monkeypatch.setattr(base_module, "_BLOCK", 1)  # blocks of 64 rows: three, the last one short
     layer = small_layer(name, n_out=n_out, zero_at_origin=anchored).to(dtype)
     x = randn(generator, 150, 3, scale=2.0).to(dtype)
@@ -79,13 +89,12 @@ def test_analytic_equals_plain(name, n_out, dtype, tolerance, anchored, generato
     if dtype == torch.float64:
         x[: len(knots)] = knots
     x[20] = 0.0
+    x[21] = 40.0
     upstream = randn(generator, 150, n_out).to(dtype)
     assert len(list(layer.basis.blocks(x))) == 3
+    assert fused.supports(x, layer.basis) == (path == "kernels")
 
-    def closed(at):
-        return analytic.expand(at, layer.coefficients, layer.basis, anchored)
-
-    found = chain(closed, layer, x, upstream)
+    found = chain(layer._fast, layer, x, upstream)
     expected = chain(layer._plain, layer, x, upstream)
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
@@ -95,7 +104,7 @@ def test_analytic_equals_plain(name, n_out, dtype, tolerance, anchored, generato
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("n_out", OUT)
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_of_a_force_loss(name, n_out, layer_norm, generator, monkeypatch):
+def test_gradients_of_a_force_loss(name, n_out, layer_norm, path, generator, monkeypatch):
     more = {"layer_norm": True, "bias": True, "zero_at_origin": False} if layer_norm else {}
     layer = small_layer(name, n_out=n_out, **more)
     x, weights = randn(generator, 40, 3), randn(generator, 40, 3)
@@ -108,21 +117,28 @@ def test_gradients_of_a_force_loss(name, n_out, layer_norm, generator, monkeypat
 
 @pytest.mark.parametrize("n_out", OUT)
 @pytest.mark.parametrize("name", ["bspline3", "bspline-zero", "gaussian", "fourier"])
-def test_forces_alone_cost_no_coefficient_gradients(name, n_out, generator, monkeypatch):
+def test_forces_alone_cost_no_coefficient_gradients(name, n_out, path, generator, monkeypatch):
+    """Counts the operations that make such gradients."""
     calls = []
-    original = analytic._Coefficients.forward
 
-    def counted(*args):
-        calls.append(args)
-        return original(*args)
+    def count(owner, name, wrap=lambda function: function):
+        original = getattr(owner, name)
+        monkeypatch.setattr(owner, name, wrap(lambda *args: [calls.append(name), original(*args)][1]))
 
-    monkeypatch.setattr(analytic._Coefficients, "forward", staticmethod(counted))
+    if path == "torch":
+        count(analytic._Coefficients, "forward", staticmethod)
+    else:
+        count(Kernels, "sum_gradients")
+        for kind in (SplineLayer, DenseLayer):
+            count(kind, "outputs_gradients")
+            count(kind, "pull_gradients")
     layer = small_layer(name, n_out=n_out)
     x = randn(generator, 10, 3)
     energy, forces = energy_and_forces(layer, x)
     assert calls == []
     (energy.square().sum() + forces.square().sum()).backward()
-    assert len(calls) == 2  # one from the energies, one from the forces
+    # From the energies and from the forces; a kernel with one output takes both in one pass.
+    assert len(calls) == (1 if path == "kernels" and n_out == 1 else 2)
     assert float(layer.coefficients.grad.abs().max()) > 0.0
     calls.clear()
     for parameter in layer.parameters():
@@ -132,7 +148,7 @@ def test_forces_alone_cost_no_coefficient_gradients(name, n_out, generator, monk
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_frozen_coefficients_still_give_forces(name, generator):
+def test_frozen_coefficients_still_give_forces(name, path, generator):
     layer = small_layer(name)
     x = randn(generator, 10, 3)
     _, expected = energy_and_forces(layer, x)

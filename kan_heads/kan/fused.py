@@ -1,0 +1,148 @@
+r"""Layers on the C kernels: basis and base function in one pass, twice differentiable without a graph.
+
+A layer with one output is a sum of one function per feature. One pass gives the sum *and* the
+slopes, and the slopes are a second result of the same operation. The gradient by the inputs, hence
+the forces, is then a plain product with the slopes; and when a loss on forces is differentiated, the
+gradients by both results arrive together, so one more pass gives everything.
+
+A layer with several outputs has too many slopes to keep. It is made of two operations, the outputs
+and their gradient by the inputs, and the gradients of each are one pass.
+
+Whatever goes further (a third derivative, second derivatives by parameters) is differentiated
+through the torch formulas.
+"""
+
+from typing import Any, Callable, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kan_heads.kan import analytic
+from kan_heads.kan.bases import Basis
+from kan_heads.kan.native.kernels import Kernels, supports, supports_base
+from kan_heads.kan.native.layers import make_layer
+
+__all__ = ["expand", "supports", "supports_base"]
+
+_Maybe = Optional[Tensor]
+
+
+def expand(
+    x: Tensor, coefficients: Tensor, base_weight: _Maybe, basis: Basis, base: Optional[str], anchored: bool
+) -> Tensor:
+    r"""Evaluates :math:`\sum_i b_{oi} \sigma(x_{ni}) + \sum_{ij} \phi_j(x_{ni})\, c_{oij}`.
+
+    Args:
+        x: inputs, shape ``(n, in)``.
+        coefficients: shape ``(out, in, n_basis)``.
+        base_weight: shape ``(out, in)``, or ``None`` to leave the base function out.
+        basis: the functions; :func:`supports` must have accepted it.
+        base: name of the base function; :func:`supports_base` must have accepted it.
+        anchored: subtract the value at 0 of each basis function.
+
+    Returns:
+        Outputs, shape ``(n, out)``, differentiable any number of times.
+    """
+    layer = make_layer(basis, None if base_weight is None else base, anchored)
+    b = None if base_weight is None else base_weight.contiguous()
+    inputs = (x.contiguous(), coefficients.contiguous(), b, layer)
+    return _Sum.apply(*inputs)[0] if coefficients.shape[0] == 1 else _Outputs.apply(*inputs)
+
+
+def _formula(layer: Kernels, x: Tensor, c: Tensor, b: _Maybe) -> Tensor:
+    """The same outputs from torch operations."""
+    y = analytic.expand(x, c, layer.basis, layer.anchored)
+    if b is None:
+        return y
+    return y + functional.linear(functional.silu(x) if layer.base == "silu" else x, b)
+
+
+def _through(
+    formula: Callable[..., Sequence[Tensor]], inputs: Sequence[_Maybe], gradients: Sequence[_Maybe]
+) -> Tuple[_Maybe, ...]:
+    """Gradients that can be differentiated again, by differentiating a formula of the inputs."""
+    with torch.enable_grad():
+        results = formula(*inputs)
+    pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
+    wanted = [t for t in inputs if t is not None and t.requires_grad]
+    if not pairs or not wanted:
+        return tuple(None for _ in inputs)
+    outputs, weights = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(outputs, wanted, weights, create_graph=True, allow_unused=True))
+    return tuple(next(found) if t is not None and t.requires_grad else None for t in inputs)
+
+
+def _slopes(y: Tensor, x: Tensor, g: Tensor) -> Tensor:
+    return torch.autograd.grad(y, x, g, create_graph=True)[0]
+
+
+class _Sum(torch.autograd.Function):
+    """A layer with one output, (n, 1), and the slopes of its functions, (n, in)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tuple[Tensor, _Maybe]:
+        y, slope = layer.sum(x, c, b, ctx.needs_input_grad[0])
+        ctx.save_for_backward(x, c, b, slope)
+        ctx.layer = layer
+        ctx.set_materialize_grads(False)
+        return y, slope
+
+    @staticmethod
+    def backward(ctx: Any, by_y: _Maybe, by_slope: _Maybe) -> Tuple[_Maybe, ...]:
+        x, c, b, slope = ctx.saved_tensors
+        parameters = analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))
+        if by_slope is None and not parameters:
+            return by_y * slope if by_y is not None and ctx.needs_input_grad[0] else None, None, None, None
+        if torch.is_grad_enabled():
+
+            def formula(x: Tensor, c: Tensor, b: _Maybe) -> Sequence[Tensor]:
+                y = _formula(ctx.layer, x, c, b)
+                return (y,) if by_slope is None else (y, _slopes(y, x, torch.ones_like(y)))
+
+            gradients = (by_y,) if by_slope is None else (by_y, by_slope)
+            return (*_through(formula, (x, c, b), gradients), None)
+        given = [None if g is None else g.contiguous() for g in (by_y, by_slope)]
+        return (*ctx.layer.sum_gradients(x, c, b, *given, analytic.wanted(ctx, 0, 0)), None)
+
+
+class _Outputs(torch.autograd.Function):
+    """A layer with several outputs, (n, out)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tensor:
+        ctx.save_for_backward(x, c, b)
+        ctx.layer = layer
+        return layer.outputs(x, c, b)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tuple[_Maybe, ...]:
+        x, c, b = ctx.saved_tensors
+        for_x = analytic.wanted(ctx, 0, 0)
+        if not (analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))):
+            return _Pull.apply(x, g, c, b, ctx.layer) if for_x else None, None, None, None
+        if torch.is_grad_enabled():
+            return (*_through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
+        return (*ctx.layer.outputs_gradients(x, c, b, g.contiguous(), for_x), None)
+
+
+class _Pull(torch.autograd.Function):
+    """The gradient of such a layer by its inputs, (n, in)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tensor:
+        ctx.save_for_backward(x, g, c, b)
+        ctx.layer = layer
+        return layer.pull(x, g.contiguous(), c, b)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> Tuple[_Maybe, ...]:
+        x, g, c, b = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def formula(x: Tensor, g: Tensor, c: Tensor, b: _Maybe) -> Sequence[Tensor]:
+                return (_slopes(_formula(ctx.layer, x, c, b), x, g),)
+
+            return (*_through(formula, (x, g, c, b), (h,)), None)
+        for_x = analytic.wanted(ctx, 0, 0)
+        return (*ctx.layer.pull_gradients(x, g.contiguous(), c, b, h.contiguous(), for_x), None)

@@ -1,0 +1,1 @@
+"""Fast CPU kernels in C, and how they are compiled."""

@@ -1,0 +1,132 @@
+"""Calls the C kernels: tensors in, tensors out, no automatic differentiation.
+
+Parameters are the layer's own: coefficients ``c`` of shape ``(out, in, n_basis)`` and base weights
+``b`` of shape ``(out, in)`` or ``None``. Inputs ``x`` and gradients by them are ``(n, in)``, outputs
+and gradients by them ``(n, out)``; all are contiguous and of one precision.
+"""
+
+import ctypes
+import functools
+from typing import Any, Dict, Optional, Tuple, Type
+
+import torch
+from torch import Tensor
+
+from kan_heads.kan.bases import Basis
+from kan_heads.kan.bases.bspline import BSplineBasis
+from kan_heads.kan.bases.chebyshev import ChebyshevBasis
+from kan_heads.kan.bases.fourier import FourierBasis
+from kan_heads.kan.bases.gaussian import GaussianBasis
+from kan_heads.kan.native.library import library
+
+_FAMILIES: Dict[Type[Basis], int] = {BSplineBasis: 0, GaussianBasis: 1, FourierBasis: 2, ChebyshevBasis: 3}
+_BASES: Dict[Optional[str], int] = {None: 0, "identity": 1, "silu": 2}
+_SHARE = 1 << 13  # inputs that are worth a thread of their own
+
+_INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
+#: Types of the arguments after the layer and the number of rows.
+_SIGNATURES = {
+    "kan_sum": [_POINTER] * 5,
+    "kan_sum_backward": [_POINTER] * 8,
+    "kan_evaluate": [_INT, _POINTER, _POINTER],
+    "kan_reduce": [_INT, _POINTER, _POINTER, _POINTER],
+    "kan_spline": [_INT, *[_POINTER] * 4, *[_INT, _POINTER] * 3],
+}
+
+
+class _Layer(ctypes.Structure):
+    """Mirrors ``Layer`` in basis.h."""
+
+    _fields_ = [
+        *((name, _INT) for name in ("family", "base", "features", "n_basis", "grid_size")),
+        *((name, _INT) for name in ("order", "linear", "anchored", "threads")),
+        *((name, _POINTER) for name in ("lower", "step", "pieces")),
+    ]
+
+
+@functools.cache
+def _functions(dtype: torch.dtype) -> Optional[Dict[str, Any]]:
+    found = library(dtype)
+    if found is None:
+        return None
+    for name, types in _SIGNATURES.items():
+        getattr(found, name).argtypes = [ctypes.POINTER(_Layer), _LONG, *types]
+    return {name: getattr(found, name) for name in _SIGNATURES}
+
+
+def supports(x: Tensor, basis: Basis) -> bool:
+    """Tells whether there are kernels for these inputs; the first call may compile them."""
+    return (
+        type(basis) in _FAMILIES
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and x.dtype == basis.lower.dtype
+        and _functions(x.dtype) is not None
+    )
+
+
+def supports_base(base: Optional[str]) -> bool:
+    """Tells whether the kernels know this base function."""
+    return base in _BASES
+
+
+class Kernels:
+    """The kernels for one layer.
+
+    Args:
+        basis: a basis that :func:`supports` accepts.
+        base: a base function that :func:`supports_base` accepts.
+        anchored: whether the value at 0 is subtracted from each basis function.
+    """
+
+    def __init__(self, basis: Basis, base: Optional[str], anchored: bool) -> None:
+        self.basis, self.base, self.anchored = basis, base, anchored
+
+    def call(self, name: str, x: Tensor, *arguments: object) -> None:
+        """Calls one C function on the rows of x; the arguments follow the number of rows."""
+        basis = self.basis
+        order, linear, pieces = 0, False, None
+        if isinstance(basis, BSplineBasis):
+            order, linear, pieces = basis.order, basis.linear_outside, basis.pieces.data_ptr()
+        layer = _Layer(
+            _FAMILIES[type(basis)],
+            _BASES[self.base],
+            basis.in_features,
+            basis.n_basis,
+            basis.grid_size,
+            order,
+            linear,
+            self.anchored,
+            max(1, min(torch.get_num_threads(), x.numel() // _SHARE)),
+            basis.lower.data_ptr(),
+            basis.step.data_ptr(),
+            pieces,
+        )
+        plain = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
+        if not _functions(x.dtype)[name](layer, x.shape[0], *plain):
+            raise MemoryError(f"KANLayer: no memory for {name} of {x.shape[0]} rows")
+
+    def sum(self, x: Tensor, c: Tensor, b: Optional[Tensor], slopes: bool) -> Tuple[Tensor, Optional[Tensor]]:
+        """Evaluates a layer with one output and, if asked to, the slope of each of its functions.
+
+        Returns:
+            Outputs, shape ``(n, 1)``, and slopes, shape ``(n, in)``, or ``None``.
+        """
+        y, slope = x.new_empty(x.shape[0], 1), torch.empty_like(x) if slopes else None
+        self.call("kan_sum", x, x, c, b, y, slope)
+        return y, slope
+
+    def sum_gradients(
+        self,
+        x: Tensor,
+        c: Tensor,
+        b: Optional[Tensor],
+        by_y: Optional[Tensor],
+        by_slope: Optional[Tensor],
+        for_x: bool,
+    ) -> Tuple[Optional[Tensor], Tensor, Optional[Tensor]]:
+        """Gradients by x (if asked for), c and b from those by the results of :meth:`sum`."""
+        gx = torch.empty_like(x) if for_x else None
+        gc, gb = torch.empty_like(c), None if b is None else torch.empty_like(b)
+        self.call("kan_sum_backward", x, x, c, b, by_y, by_slope, gx, gc, gb)
+        return gx, gc, gb
