@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from kan_heads.kan import analytic
 from kan_heads.kan.bases import Basis
-from kan_heads.kan.native.kernels import Kernels, supports, supports_base
-from kan_heads.kan.native.layers import make_layer
+from kan_heads.kan.native.kernels import supports, supports_base
+from kan_heads.kan.native.layers import LayerKernels
 
 __all__ = ["expand", "supports", "supports_base"]
 
@@ -44,13 +44,13 @@ def expand(
     Returns:
         Outputs, shape ``(n, out)``, differentiable any number of times.
     """
-    layer = make_layer(basis, None if base_weight is None else base, anchored)
+    layer = LayerKernels(basis, None if base_weight is None else base, anchored)
     b = None if base_weight is None else base_weight.contiguous()
     inputs = (x.contiguous(), coefficients.contiguous(), b, layer)
     return _Sum.apply(*inputs)[0] if coefficients.shape[0] == 1 else _Outputs.apply(*inputs)
 
 
-def _formula(layer: Kernels, x: Tensor, c: Tensor, b: _Maybe) -> Tensor:
+def _formula(layer: LayerKernels, x: Tensor, c: Tensor, b: _Maybe) -> Tensor:
     """The same outputs from torch operations."""
     y = analytic.expand(x, c, layer.basis, layer.anchored)
     if b is None:
@@ -81,7 +81,7 @@ class _Sum(torch.autograd.Function):
     """A layer with one output, (n, 1), and the slopes of its functions, (n, in)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tuple[Tensor, _Maybe]:
+    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: LayerKernels) -> Tuple[Tensor, _Maybe]:
         y, slope = layer.sum(x, c, b, ctx.needs_input_grad[0])
         ctx.save_for_backward(x, c, b, slope)
         ctx.layer = layer
@@ -110,7 +110,7 @@ class _Outputs(torch.autograd.Function):
     """A layer with several outputs, (n, out)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tensor:
+    def forward(ctx: Any, x: Tensor, c: Tensor, b: _Maybe, layer: LayerKernels) -> Tensor:
         ctx.save_for_backward(x, c, b)
         ctx.layer = layer
         return layer.outputs(x, c, b)
@@ -130,7 +130,7 @@ class _Pull(torch.autograd.Function):
     """The gradient of such a layer by its inputs, (n, in)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, b: _Maybe, layer: Kernels) -> Tensor:
+    def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, b: _Maybe, layer: LayerKernels) -> Tensor:
         ctx.save_for_backward(x, g, c, b)
         ctx.layer = layer
         return layer.pull(x, g.contiguous(), c, b)

@@ -6,8 +6,7 @@ from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, s
 
 from kan_heads.kan import analytic, fused
 from kan_heads.kan.bases import base as base_module
-from kan_heads.kan.native.kernels import Kernels
-from kan_heads.kan.native.layers import DenseLayer, SplineLayer
+from kan_heads.kan.native.layers import LayerKernels
 
 NAMES = sorted(SETTINGS)
 OUT = [1, 2]
@@ -128,10 +127,8 @@ def test_forces_alone_cost_no_coefficient_gradients(name, n_out, path, generator
     if path == "torch":
         count(analytic._Coefficients, "forward", staticmethod)
     else:
-        count(Kernels, "sum_gradients")
-        for kind in (SplineLayer, DenseLayer):
-            count(kind, "outputs_gradients")
-            count(kind, "pull_gradients")
+        for name_of_gradients in ("sum_gradients", "outputs_gradients", "pull_gradients"):
+            count(LayerKernels, name_of_gradients)
     layer = small_layer(name, n_out=n_out)
     x = randn(generator, 10, 3)
     energy, forces = energy_and_forces(layer, x)

@@ -86,7 +86,8 @@ typedef struct {
     const REAL *c;           /* (n_basis,) */
     V f[ORDERS];             /* SUM, GRADIENTS: sum_j c_j p_j^(d), by x after chain_rule */
     V gy, gs, gu, *gradient; /* GRADIENTS: gradient_j += gy p_j + gs p_j', gu = gs u1 */
-    V *values;               /* VALUES: p_j^(top) by x */
+    V *values;               /* VALUES: [d * stride + j], p_j^(d) by x, d = 0 .. top */
+    int stride;
     V u1, u2;
 } Sink;
 
@@ -97,9 +98,10 @@ INLINE void begin(Sink *sink, V u1, V u2) {
 
 INLINE void take(Sink *sink, const int mode, const int top, int j, V p0, V p1, V p2) {
     if (mode == VALUES) {
-        sink->values[j] = p0;
-        if (top == 1) sink->values[j] = p1 * sink->u1;
-        if (top == 2) sink->values[j] = p2 * sink->u1 * sink->u1 + p1 * sink->u2;
+        V *values = sink->values + j;
+        values[0] = p0;
+        if (top > 0) values[sink->stride] = p1 * sink->u1;
+        if (top > 1) values[2 * sink->stride] = p2 * sink->u1 * sink->u1 + p1 * sink->u2;
         return;
     }
     const REAL c = sink->c[j];

@@ -28,9 +28,7 @@ _INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
 _SIGNATURES = {
     "kan_sum": [_POINTER] * 5,
     "kan_sum_backward": [_POINTER] * 8,
-    "kan_evaluate": [_INT, _POINTER, _POINTER],
-    "kan_reduce": [_INT, _POINTER, _POINTER, _POINTER],
-    "kan_spline": [_INT, *[_POINTER] * 4, *[_INT, _POINTER] * 3],
+    "kan_layer": [_INT, *[_POINTER] * 4, *[_INT, _POINTER] * 3],
 }
 
 

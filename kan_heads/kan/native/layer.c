@@ -1,0 +1,210 @@
+/* Layers with several outputs: sums over (row, feature, function) with the coefficients of each output.
+
+   Coefficients have shape (in, n_slots + 1, width): width is the number of outputs, padded; the slots
+   of a feature are its basis functions and then the base function. Blocks of rows are taken feature by
+   feature. Of a B-spline basis only the functions alive at an input are touched: the rows of a block are
+   taken knot interval by knot interval, and rows that share an interval share the coefficients, which
+   stay in registers for them. Splines with few outputs are tables of polynomials instead. */
+#include <stdlib.h>
+
+#include "live.h"
+
+#define OUT_LANES ((int)(32 / sizeof(REAL))) /* half the full width: fewer idle lanes in narrow layers */
+typedef REAL H __attribute__((vector_size(32), aligned(sizeof(REAL)), may_alias));
+
+#define SLOTS (MAX_LIVE + 1) /* functions whose coefficients are in registers together: B-splines and base */
+#define GROUP 5              /* the same for other bases */
+#define CHUNK 4              /* vectors of outputs that are kept in registers */
+#define NARROW 32            /* outputs up to which the larger block of rows stays in the cache */
+
+INLINE H hload(const REAL *p) { return *(const H *)p; }
+
+/* The sum over the lanes of each vector. */
+INLINE V htotals(const H a[LANES]) {
+#ifdef QUADS
+    Quad quads[LANES];
+    UNROLL_LANES for (int l = 0; l < LANES; l++) {
+        Quad half[2];
+        memcpy(half, &a[l], sizeof half);
+        quads[l] = half[0] + half[1];
+    }
+    V v[4];
+    from_quads(quads, v);
+    return (v[0] + v[1]) + (v[2] + v[3]);
+#else
+    V sums = {0};
+    for (int l = 0; l < LANES; l++)
+        for (int o = 0; o < OUT_LANES; o++) sums[l] += a[l][o];
+    return sums;
+#endif
+}
+
+enum operation { PUSH, PULL, OUTER };
+
+/* A few vectors of outputs for the rows n, next[n], ... of one interval, whose coefficients are c[q]. */
+INLINE void step(const Job *job, const int operation, const int live_count, const int vectors, int n,
+                 const int32_t *next, const REAL (*value)[ROWS], REAL *const c[SLOTS], const REAL *g, REAL *y,
+                 H *dot) {
+    const long width = job->width;
+    H a[SLOTS][CHUNK];
+    UNROLL for (int q = 0; q < live_count; q++)
+        UNROLL for (int v = 0; v < vectors; v++) a[q][v] = operation == OUTER ? (H){0} : hload(c[q] + v * OUT_LANES);
+    for (; n >= 0; n = next[n]) {
+        if (operation == PULL) {
+            H sum = dot[n];
+            UNROLL for (int v = 0; v < vectors; v++) {
+                H slope = value[0][n] * a[0][v];
+                UNROLL for (int q = 1; q < live_count; q++) slope += value[q][n] * a[q][v];
+                sum += hload(g + n * width + v * OUT_LANES) * slope;
+            }
+            dot[n] = sum;
+            continue;
+        }
+        UNROLL for (int v = 0; v < vectors; v++) {
+            if (operation == PUSH) {
+                H *at = (H *)(y + n * width + v * OUT_LANES), sum = *at;
+                UNROLL for (int q = 0; q < live_count; q++) sum += value[q][n] * a[q][v];
+                *at = sum;
+            } else {
+                H at = hload(g + n * width + v * OUT_LANES);
+                UNROLL for (int q = 0; q < live_count; q++) a[q][v] += value[q][n] * at;
+            }
+        }
+    }
+    if (operation == OUTER)
+        UNROLL for (int q = 0; q < live_count; q++)
+            UNROLL for (int v = 0; v < vectors; v++) *(H *)(c[q] + v * OUT_LANES) += a[q][v];
+}
+
+/* All outputs for some functions of the rows of one interval, given where their coefficients are. */
+INLINE void run_group(const Job *job, const int operation, const int live_count, int n, const int32_t *next,
+                      const V (*value)[ROWS / LANES], REAL *own[SLOTS], const REAL *g, REAL *y, H *dot) {
+    const REAL(*rows)[ROWS] = (const REAL(*)[ROWS])value;
+    for (int o = 0, vectors; o < job->width; o += vectors * OUT_LANES) {
+        vectors = o + CHUNK * OUT_LANES <= job->width ? CHUNK : 1;
+        if (vectors == CHUNK) step(job, operation, live_count, CHUNK, n, next, rows, own, g + o, y + o, dot);
+        else step(job, operation, live_count, 1, n, next, rows, own, g + o, y + o, dot);
+        UNROLL for (int q = 0; q < live_count; q++) own[q] += vectors * OUT_LANES;
+    }
+}
+
+/* All rows, functions and outputs of one feature, whose coefficients (or gradients by them) start at c. */
+INLINE void run(const Job *job, const int operation, const int family, const int k, const Live *live, int order,
+                REAL *c, const REAL *g, REAL *y, H *dot) {
+    const V(*value)[ROWS / LANES] = live->value + order * live->count;
+    const size_t width = job->width;
+    REAL *own[SLOTS];
+    if (family == BSPLINE) {
+        for (int cell = 0; cell < live->cells; cell++) {
+            if (live->head[cell] < 0) continue;
+            UNROLL for (int q = 0; q <= k; q++) own[q] = c + (cell + q) * width;
+            own[k + 1] = c + n_slots(job->layer) * width;
+            run_group(job, operation, k + 2, live->head[cell], live->next, value, own, g, y, dot);
+        }
+        return;
+    }
+    for (int first = 0, size; first < live->count; first += size) {
+        size = first + GROUP <= live->count ? GROUP : 1;
+        UNROLL for (int q = 0; q < GROUP; q++) own[q] = c + (first + q) * width;
+        if (size == GROUP) run_group(job, operation, GROUP, 0, live->next, value + first, own, g, y, dot);
+        else run_group(job, operation, 1, 0, live->next, value + first, own, g, y, dot);
+    }
+}
+
+/* At most ROWS rows, at least one. */
+INLINE void block(const Job *job, const int family, const int k, int rows, const REAL *x, const REAL *g,
+                  const REAL *h, REAL *y, REAL *gx, REAL *gc) {
+    const int in = job->layer->in, width = job->width, tables = job->tables != NULL;
+    const int cells = family == BSPLINE ? n_cells(job->layer) : 1, count = n_live(job->layer);
+    int32_t head[cells];
+    V value[ORDERS * count][ROWS / LANES];
+    Live live = {.count = count, .cells = cells, .head = head, .value = value};
+    Tile at, scale, result, wide_g, wide_y;
+    H dot[ROWS];
+    if (tables && gx) gather(g, width, width, rows, wide_g);
+    if (tables && y) memset(wide_y, 0, sizeof wide_y);
+    for (int i = 0; i < in; i += LANES) {
+        const int some = in - i < LANES ? in - i : LANES;
+        gather(x + i, in, some, rows, at);
+        if (h) gather(h + i, in, some, rows, scale);
+        if (gx) memset(result, 0, sizeof result);
+        for (int l = 0; l < some; l++) {
+            const size_t start = (i + l) * feature_size(job);
+            const V *own_h = h ? scale[l] : NULL;
+            REAL *c = (REAL *)job->c + start;
+            make_live(job, family, k, rows, i + l, at[l], own_h, !tables || gc, &live);
+            if (gc) run(job, OUTER, family, k, &live, job->outer, gc + start, g, y, dot);
+            if (tables) {
+                if (y) any_run_tables(job, k, job->push, 0, &live, rows, i + l, own_h, wide_g, wide_y, NULL);
+                if (gx) any_run_tables(job, k, job->pull, 1, &live, rows, i + l, own_h, wide_g, wide_y, result[l]);
+                continue;
+            }
+            if (y) run(job, PUSH, family, k, &live, job->push, c, g, y, dot);
+            if (!gx) continue;
+            memset(dot, 0, sizeof dot);
+            run(job, PULL, family, k, &live, job->pull, c, g, y, dot);
+            for (int r = 0; r < (rows + LANES - 1) / LANES; r++) result[l][r] = htotals(dot + r * LANES);
+        }
+        if (gx) scatter(result, in, some, rows, gx + i);
+    }
+    if (tables && y) scatter(wide_y, width, width, rows, y);
+}
+
+static void any_block(const Job *job, int rows, const REAL *x, const REAL *g, const REAL *h, REAL *y, REAL *gx,
+                      REAL *gc) {
+    WITH_BASIS(job->layer, block(job, family, k, rows, x, g, h, y, gx, gc));
+}
+
+/* Rows first .. last - 1. `zero` holds a row of zeros, `zero_y` what it gives. */
+static void layer_rows(const Job *job, long first, long last, const REAL *x, const REAL *g, const REAL *h,
+                        const REAL *zero, const REAL *zero_y, REAL *y, REAL *gx, REAL *gc) {
+    const int in = job->layer->in, width = job->width, anchored = job->layer->anchored;
+    const int size = width <= NARROW ? ROWS : ROWS / 2;
+    REAL sum[width];
+    memset(sum, 0, sizeof sum);
+    for (long n = first; n < last; n += size) {
+        const int rows = last - n < size ? last - n : size;
+        const REAL *up = g ? g + n * width : NULL;
+        REAL *out = y ? y + n * width : NULL;
+        if (y) memset(out, 0, sizeof(REAL) * width * rows);
+        any_block(job, rows, x + n * in, up, h ? h + n * in : NULL, out, gx ? gx + n * in : NULL, gc);
+        if (y && anchored && job->push == 0)
+            for (int m = 0; m < rows; m++)
+                for (int o = 0; o < width; o++) out[m * width + o] -= zero_y[o];
+        if (gc && anchored && job->outer == 0)
+            for (int m = 0; m < rows; m++)
+                for (int o = 0; o < width; o++) sum[o] -= up[m * width + o];
+    }
+    /* An anchored function is less its value at 0: as if a row of zeros had the opposite weight. */
+    if (gc && anchored && job->outer == 0) any_block(job, 1, zero, sum, NULL, NULL, NULL, gc);
+}
+
+/* Does up to three things in one pass, each with a derivative of some order (0, 1, 2) of the functions:
+
+     push   y_no  = sum_is h_ni f_s^(push)(x_ni) c_iso           unless y is NULL
+     pull   gx_ni = sum_so h_ni f_s^(pull)(x_ni) c_iso g_no      unless gx is NULL
+     outer  gc_iso = sum_n h_ni f_s^(outer)(x_ni) g_no           unless gc is NULL; must be 0 before
+
+   with h = 1 if it is NULL. Returns 0 when memory is short. */
+int kan_layer(const Layer *layer, long rows, int width, const REAL *x, const REAL *c, const REAL *g,
+              const REAL *h, int push, REAL *y, int pull, REAL *gx, int outer, REAL *gc) {
+    Job job = {.layer = layer, .c = c, .width = width, .push = push, .pull = pull, .outer = outer};
+    const int threads = layer->threads;
+    const size_t size = gc ? feature_size(&job) * layer->in : 0;
+    REAL *own = calloc((threads - 1) * size + layer->in + width, sizeof(REAL));
+    if (!own) return 0;
+    REAL *zero = own + (threads - 1) * size, *zero_y = zero + layer->in;
+    if (layer->family == BSPLINE) make_pieces(layer, &job.pieces);
+    REAL *tables = y || gx ? make_tables(&job, layer->order > 3 ? 5 : 3, rows) : NULL;
+    job.tables = tables;
+    if (y && layer->anchored && push == 0) any_block(&job, 1, zero, NULL, NULL, zero_y, NULL, NULL);
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+    for (int part = 0; part < threads; part++)
+        layer_rows(&job, rows * part / threads, rows * (part + 1) / threads, x, g, h, zero, zero_y, y, gx,
+                    gc && part ? own + (part - 1) * size : gc);
+    for (int part = 1; part < threads; part++)
+        for (size_t m = 0; m < size; m++) gc[m] += own[(part - 1) * size + m];
+    free(tables);
+    free(own);
+    return 1;
+}
