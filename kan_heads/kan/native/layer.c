@@ -9,88 +9,67 @@
 
 #include "live.h"
 
-#define OUT_LANES ((int)(32 / sizeof(REAL))) /* half the full width: fewer idle lanes in narrow layers */
-typedef REAL H __attribute__((vector_size(32), aligned(sizeof(REAL)), may_alias));
-
 #define SLOTS (MAX_LIVE + 1) /* functions whose coefficients are in registers together: B-splines and base */
 #define GROUP 5              /* the same for other bases */
 #define CHUNK 4              /* vectors of outputs that are kept in registers */
-#define NARROW 32            /* outputs up to which the larger block of rows stays in the cache */
-
-INLINE H hload(const REAL *p) { return *(const H *)p; }
 
 /* The sum over the lanes of each vector. */
-INLINE V htotals(const H a[LANES]) {
+INLINE V totals(const V a[LANES]) {
 #ifdef QUADS
     Quad quads[LANES];
     UNROLL_LANES for (int l = 0; l < LANES; l++) {
-        Quad half[2];
-        memcpy(half, &a[l], sizeof half);
-        quads[l] = half[0] + half[1];
+        Quad part[4];
+        memcpy(part, &a[l], sizeof part);
+        quads[l] = (part[0] + part[1]) + (part[2] + part[3]);
     }
     V v[4];
     from_quads(quads, v);
     return (v[0] + v[1]) + (v[2] + v[3]);
 #else
-    V sums = {0};
-    for (int l = 0; l < LANES; l++)
-        for (int o = 0; o < OUT_LANES; o++) sums[l] += a[l][o];
+    V sums;
+    for (int l = 0; l < LANES; l++) sums[l] = total(a[l]);
     return sums;
 #endif
 }
 
 enum operation { PUSH, PULL, OUTER };
 
-/* A few vectors of outputs for the rows n, next[n], ... of one interval, whose coefficients are c[q]. */
-INLINE void step(const Job *job, const int operation, const int live_count, const int vectors, int n,
-                 const int32_t *next, const REAL (*value)[ROWS], REAL *const c[SLOTS], const REAL *g, REAL *y,
-                 H *dot) {
-    const long width = job->width;
-    H a[SLOTS][CHUNK];
-    UNROLL for (int q = 0; q < live_count; q++)
-        UNROLL for (int v = 0; v < vectors; v++) a[q][v] = operation == OUTER ? (H){0} : hload(c[q] + v * OUT_LANES);
-    for (; n >= 0; n = next[n]) {
-        if (operation == PULL) {
-            H sum = dot[n];
-            UNROLL for (int v = 0; v < vectors; v++) {
-                H slope = value[0][n] * a[0][v];
-                UNROLL for (int q = 1; q < live_count; q++) slope += value[q][n] * a[q][v];
-                sum += hload(g + n * width + v * OUT_LANES) * slope;
-            }
-            dot[n] = sum;
-            continue;
-        }
-        UNROLL for (int v = 0; v < vectors; v++) {
-            if (operation == PUSH) {
-                H *at = (H *)(y + n * width + v * OUT_LANES), sum = *at;
-                UNROLL for (int q = 0; q < live_count; q++) sum += value[q][n] * a[q][v];
-                *at = sum;
-            } else {
-                H at = hload(g + n * width + v * OUT_LANES);
-                UNROLL for (int q = 0; q < live_count; q++) a[q][v] += value[q][n] * at;
-            }
-        }
-    }
-    if (operation == OUTER)
-        UNROLL for (int q = 0; q < live_count; q++)
-            UNROLL for (int v = 0; v < vectors; v++) *(H *)(c[q] + v * OUT_LANES) += a[q][v];
-}
+/* Wide layers fill whole vectors; the rest of the outputs, and narrow layers, half of one. */
+typedef REAL H __attribute__((vector_size(32), aligned(sizeof(REAL)), may_alias));
+#define HALF (LANES / 2)
+
+#define W V
+#define STEP step
+#include "step.h"
+#undef W
+#undef STEP
+
+#define W H
+#define STEP half_step
+#include "step.h"
+#undef W
+#undef STEP
 
 /* All outputs for some functions of the rows of one interval, given where their coefficients are. */
 INLINE void run_group(const Job *job, const int operation, const int live_count, int n, const int32_t *next,
-                      const V (*value)[ROWS / LANES], REAL *own[SLOTS], const REAL *g, REAL *y, H *dot) {
+                      const V (*value)[ROWS / LANES], REAL *own[SLOTS], const REAL *g, REAL *y, V *dot) {
     const REAL(*rows)[ROWS] = (const REAL(*)[ROWS])value;
-    for (int o = 0, vectors; o < job->width; o += vectors * OUT_LANES) {
-        vectors = o + CHUNK * OUT_LANES <= job->width ? CHUNK : 1;
-        if (vectors == CHUNK) step(job, operation, live_count, CHUNK, n, next, rows, own, g + o, y + o, dot);
-        else step(job, operation, live_count, 1, n, next, rows, own, g + o, y + o, dot);
-        UNROLL for (int q = 0; q < live_count; q++) own[q] += vectors * OUT_LANES;
+    for (int o = 0, outputs; o < job->width; o += outputs) {
+        const int left = job->width - o;
+        outputs = left >= CHUNK * LANES ? CHUNK * LANES : left >= LANES ? LANES : HALF;
+        if (outputs == CHUNK * LANES)
+            step(job, operation, live_count, CHUNK, n, next, rows, own, g + o, y + o, dot);
+        else if (outputs == LANES)
+            step(job, operation, live_count, 1, n, next, rows, own, g + o, y + o, dot);
+        else
+            half_step(job, operation, live_count, 1, n, next, rows, own, g + o, y + o, dot);
+        UNROLL for (int q = 0; q < live_count; q++) own[q] += outputs;
     }
 }
 
 /* All rows, functions and outputs of one feature, whose coefficients (or gradients by them) start at c. */
 INLINE void run(const Job *job, const int operation, const int family, const int k, const Live *live, int order,
-                REAL *c, const REAL *g, REAL *y, H *dot) {
+                REAL *c, const REAL *g, REAL *y, V *dot) {
     const V(*value)[ROWS / LANES] = live->value + order * live->count;
     const size_t width = job->width;
     REAL *own[SLOTS];
@@ -120,7 +99,7 @@ INLINE void block(const Job *job, const int family, const int k, int rows, const
     V value[ORDERS * count][ROWS / LANES];
     Live live = {.count = count, .cells = cells, .head = head, .value = value};
     Tile at, scale, result, wide_g, wide_y;
-    H dot[ROWS];
+    V dot[ROWS];
     if (tables && gx) gather(g, width, width, rows, wide_g);
     if (tables && y) memset(wide_y, 0, sizeof wide_y);
     for (int i = 0; i < in; i += LANES) {
@@ -143,7 +122,7 @@ INLINE void block(const Job *job, const int family, const int k, int rows, const
             if (!gx) continue;
             memset(dot, 0, sizeof dot);
             run(job, PULL, family, k, &live, job->pull, c, g, y, dot);
-            for (int r = 0; r < (rows + LANES - 1) / LANES; r++) result[l][r] = htotals(dot + r * LANES);
+            for (int r = 0; r < (rows + LANES - 1) / LANES; r++) result[l][r] = totals(dot + r * LANES);
         }
         if (gx) scatter(result, in, some, rows, gx + i);
     }
@@ -159,11 +138,10 @@ static void any_block(const Job *job, int rows, const REAL *x, const REAL *g, co
 static void layer_rows(const Job *job, long first, long last, const REAL *x, const REAL *g, const REAL *h,
                         const REAL *zero, const REAL *zero_y, REAL *y, REAL *gx, REAL *gc) {
     const int in = job->layer->in, width = job->width, anchored = job->layer->anchored;
-    const int size = width <= NARROW ? ROWS : ROWS / 2;
     REAL sum[width];
     memset(sum, 0, sizeof sum);
-    for (long n = first; n < last; n += size) {
-        const int rows = last - n < size ? last - n : size;
+    for (long n = first; n < last; n += ROWS) {
+        const int rows = last - n < ROWS ? last - n : ROWS;
         const REAL *up = g ? g + n * width : NULL;
         REAL *out = y ? y + n * width : NULL;
         if (y) memset(out, 0, sizeof(REAL) * width * rows);
