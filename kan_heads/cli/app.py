@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from kan_heads._version import __version__
-from kan_heads.cli import data, demo
+from kan_heads.cli import compile as compile_verb
+from kan_heads.cli import data, demo, speed
 from kan_heads.errors import KanHeadsError
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("demo")(demo.demo)
+app.command("compile")(compile_verb.compile_)
+app.command("speed")(speed.speed)
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,10 +8,11 @@ from torch import Tensor
 from kan_heads.errors import ConfigError
 from kan_heads.kan import convert, grid
 from kan_heads.kan.config import KANConfig
+from kan_heads.kan.freeze import Freezable
 from kan_heads.kan.layer import KANLayer
 
 
-class KAN(torch.nn.Module):
+class KAN(Freezable, torch.nn.Module):
     """A Kolmogorov-Arnold network, ``KAN([in, ..., out])``.
 
     Args:

@@ -1,49 +1,23 @@
 """B-splines of order 1 to 5 on a uniform grid, in closed form."""
 
 import math
-from fractions import Fraction
-from typing import List
+from typing import List, Optional
 
 import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
+from kan_heads.kan.bases.bspline_flat import (
+    cardinal_pieces,
+    live_values,
+    place_live,
+    select_live,
+)
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
-
-def cardinal_pieces(order: int) -> List[List[int]]:
-    r"""Polynomial pieces of the cardinal B-spline, as whole numbers.
-
-    On a uniform grid every B-spline is a shift of one function :math:`N_k` on :math:`[0, k+1)`,
-    a polynomial on each unit interval. The Cox-de Boor recursion
-    :math:`N_k(v) = \frac{v}{k} N_{k-1}(v) + \frac{k+1-v}{k} N_{k-1}(v-1)`, solved once in
-    rational numbers, gives coefficients that are multiples of :math:`1/k!`.
-
-    Args:
-        order: the order k.
-
-    Returns:
-        ``pieces[p][q]``, k! times the coefficient of :math:`r^p` on :math:`v = k - q + r`: the
-        piece that belongs to the q-th of the k + 1 basis functions alive at a point.
-    """
-    pieces = [[Fraction(1)]]
-    for k in range(1, order + 1):
-        raised = []
-        for s in range(k + 1):
-            coefficients = [Fraction(0)] * (k + 1)
-            if s < k:
-                for p, value in enumerate(pieces[s]):
-                    coefficients[p] += value * Fraction(s, k)
-                    coefficients[p + 1] += value * Fraction(1, k)
-            if s > 0:
-                for p, value in enumerate(pieces[s - 1]):
-                    coefficients[p] += value * Fraction(k + 1 - s, k)
-                    coefficients[p + 1] -= value * Fraction(1, k)
-            raised.append(coefficients)
-        pieces = raised
-    scale = math.factorial(order)
-    return [[int(scale * pieces[order - q][p]) for q in range(order + 1)] for p in range(order + 1)]
+# Up to so many functions the flat form is unrolled; beyond, compiling would take minutes.
+_UNROLLED = 40
 
 
 @register_basis("bspline")
@@ -73,8 +47,11 @@ class BSplineBasis(Basis):
         # Intervals beyond each end of the grid on which some function is still alive.
         self.padding = 0 if self.linear_outside else order
         self.n_basis = config.grid_size + order
+        self.most_unrolled = _UNROLLED
         # Whole numbers: they survive any cast between precisions, where multiples of 1/6 do not.
-        pieces = torch.tensor(cardinal_pieces(order), dtype=torch.get_default_dtype())
+        whole = cardinal_pieces(order)
+        self.whole_pieces = [[float(value) for value in row] for row in whole]
+        pieces = torch.tensor(whole, dtype=torch.get_default_dtype())
         self.register_buffer("pieces", pieces, persistent=False)  # (power, local)
         self.scale = 1.0 / math.factorial(order)
         # Slopes of the pieces at the two ends of an interval, for the linear continuation.
@@ -130,6 +107,62 @@ class BSplineBasis(Basis):
         values, index = self._live(x)
         origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
         return self._scatter(values, index, -self.forward(origin))
+
+    def expand(self, x: Tensor, c: Tensor, anchored: bool, extra: Optional[Tensor] = None) -> Tensor:
+        """Sums the expansion in operations that compilers fuse, see :mod:`.bspline_flat`.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+            c: coefficients, shape ``(out, in_features, n_basis)``.
+            anchored: subtract each function's value at 0.
+            extra: added under the sum of a single output, shape ``(n, in_features)``: the base branch.
+
+        Returns:
+            Sums, shape ``(n, out)``.
+        """
+        if self.n_basis > self.most_unrolled:
+            values = self.anchored(x) if anchored else self.forward(x)
+            total = torch.nn.functional.linear(values.flatten(1), c.flatten(1))
+            return total if extra is None else total + extra.sum(-1, keepdim=True)
+        origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
+        if c.shape[0] == 1:
+            padded = torch.nn.functional.pad(c[0] * self.scale, [self.padding, self.padding])
+            # A product, not a copy: compilers would read a copy in strides, again for every row.
+            columns = torch.mm(torch.eye(padded.shape[1], dtype=c.dtype, device=c.device), padded.t())
+            y = self._one_function(x, columns)
+            if anchored:
+                y = y - self._one_function(origin, columns)
+            if extra is not None:
+                y = y + extra
+            return y.sum(-1, keepdim=True)
+        # All values before the first product: compilers fuse what stands together.
+        values = self._columns(x)
+        origins = self._columns(origin)
+        weights = c.permute(2, 1, 0).contiguous() * self.scale  # (n_basis, in, out)
+        total = torch.zeros(1, 1, dtype=x.dtype, device=x.device)
+        differences: List[Tensor] = []
+        for j in range(self.n_basis):
+            differences.append(values[j] - origins[j] if anchored else values[j])
+        for j in range(self.n_basis):
+            total = total + torch.mm(differences[j], weights[j])
+        return total if extra is None else total + extra.sum(-1, keepdim=True)
+
+    def _one_function(self, x: Tensor, columns: Tensor) -> Tensor:
+        """Evaluates one spline per feature, (n, in), from its padded coefficients, (cells + order, in)."""
+        cell, distance, _ = self._locate(x)
+        values = live_values(self.whole_pieces, distance, self.linear_outside)
+        weights = select_live(columns, cell + self.padding, self.order + 1)
+        y = weights[0] * values[0]
+        for q in range(1, self.order + 1):
+            y = y + weights[q] * values[q]
+        return y
+
+    def _columns(self, x: Tensor) -> List[Tensor]:
+        """Evaluates every basis function, k! times its value: a list of (n, in)."""
+        cell, distance, _ = self._locate(x)
+        live = live_values(self.whole_pieces, distance, self.linear_outside)
+        last = self.grid_size - 1 + self.padding
+        return [place_live(live, cell, j, -self.padding, last) for j in range(self.n_basis)]
 
     def _zeros(self, x: Tensor) -> Tensor:
         return torch.zeros(1, self.in_features, self.n_basis, dtype=x.dtype, device=x.device)

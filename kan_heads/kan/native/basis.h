@@ -227,6 +227,8 @@ typedef struct {
     M outside; /* beyond the grid */
 } Place;
 
+/* Whether an input within rounding of a knot belongs to the left or to the right of it does not show:
+   values agree there, and so do the derivatives that splines of order 3 and more are used for. */
 INLINE Place find(const Layer *layer, V x, Grid grid) {
     const REAL first = -padding(layer), last = layer->grid_size - 1 + padding(layer);
     V v = (x - grid.lower) * grid.inverse;

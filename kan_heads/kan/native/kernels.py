@@ -28,7 +28,7 @@ _INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
 _SIGNATURES = {
     "kan_sum": [_POINTER] * 5,
     "kan_sum_backward": [_POINTER] * 8,
-    "kan_layer": [_INT, *[_POINTER] * 4, *[_INT, _POINTER] * 3],
+    "kan_layer": [_INT, _INT, *[_POINTER] * 5, *[_INT, _POINTER] * 3, _POINTER],
 }
 
 

@@ -157,21 +157,50 @@ static void layer_rows(const Job *job, long first, long last, const REAL *x, con
     if (gc && anchored && job->outer == 0) any_block(job, 1, zero, sum, NULL, NULL, NULL, gc);
 }
 
-/* Does up to three things in one pass, each with a derivative of some order (0, 1, 2) of the functions:
+/* The parameters in the order in which this file reads them, or gradients by them brought back. */
+INLINE void pack(const Job *job, int n_out, const REAL *c, const REAL *base, REAL *packed) {
+    const int in = job->layer->in, n_basis = job->layer->n_basis, width = job->width;
+    const int pad = job->layer->family == BSPLINE ? padding(job->layer) : 0, last = n_slots(job->layer);
+    for (int o = 0; o < n_out; o++)
+        for (int i = 0; i < in; i++) {
+            REAL *to = packed + i * feature_size(job) + o;
+            for (int j = 0; j < n_basis; j++) to[(pad + j) * width] = c[((size_t)o * in + i) * n_basis + j];
+            if (base) to[last * width] = base[(size_t)o * in + i];
+        }
+}
 
-     push   y_no  = sum_is h_ni f_s^(push)(x_ni) c_iso           unless y is NULL
-     pull   gx_ni = sum_so h_ni f_s^(pull)(x_ni) c_iso g_no      unless gx is NULL
-     outer  gc_iso = sum_n h_ni f_s^(outer)(x_ni) g_no           unless gc is NULL; must be 0 before
+INLINE void unpack(const Job *job, int n_out, const REAL *packed, REAL *c, REAL *base) {
+    const int in = job->layer->in, n_basis = job->layer->n_basis, width = job->width;
+    const int pad = job->layer->family == BSPLINE ? padding(job->layer) : 0, last = n_slots(job->layer);
+    for (int o = 0; o < n_out; o++)
+        for (int i = 0; i < in; i++) {
+            const REAL *from = packed + i * feature_size(job) + o;
+            for (int j = 0; j < n_basis; j++) c[((size_t)o * in + i) * n_basis + j] = from[(pad + j) * width];
+            if (base) base[(size_t)o * in + i] = from[last * width];
+        }
+}
 
-   with h = 1 if it is NULL. Returns 0 when memory is short. */
-int kan_layer(const Layer *layer, long rows, int width, const REAL *x, const REAL *c, const REAL *g,
-              const REAL *h, int push, REAL *y, int pull, REAL *gx, int outer, REAL *gc) {
-    Job job = {.layer = layer, .c = c, .width = width, .push = push, .pull = pull, .outer = outer};
+/* Does up to three things in one pass, each with a derivative of some order (0, 1, 2) of the functions,
+   those of the basis with the coefficients c (n_out, in, n_basis) and the base function with those in
+   base (n_out, in), unless that is NULL:
+
+     push   y_no  = sum_is h_ni f_s^(push)(x_ni) c_ois           unless y is NULL
+     pull   gx_ni = sum_so h_ni f_s^(pull)(x_ni) c_ois g_no      unless gx is NULL
+     outer  gc_ois = sum_n h_ni f_s^(outer)(x_ni) g_no           unless gc is NULL; gb likewise
+
+   with h = 1 if it is NULL. y and g have `width` columns, n_out of them in use. Returns 0 when memory
+   is short. */
+int kan_layer(const Layer *layer, long rows, int n_out, int width, const REAL *x, const REAL *c,
+              const REAL *base, const REAL *g, const REAL *h, int push, REAL *y, int pull, REAL *gx, int outer,
+              REAL *gc, REAL *gb) {
+    Job job = {.layer = layer, .width = width, .push = push, .pull = pull, .outer = outer};
     const int threads = layer->threads;
-    const size_t size = gc ? feature_size(&job) * layer->in : 0;
-    REAL *own = calloc((threads - 1) * size + layer->in + width, sizeof(REAL));
-    if (!own) return 0;
-    REAL *zero = own + (threads - 1) * size, *zero_y = zero + layer->in;
+    const size_t size = feature_size(&job) * layer->in, sums = gc ? threads * size : 0;
+    REAL *packed = calloc(size + sums + layer->in + width, sizeof(REAL));
+    if (!packed) return 0;
+    REAL *own = packed + size, *zero = own + sums, *zero_y = zero + layer->in;
+    pack(&job, n_out, c, base, packed);
+    job.c = packed;
     if (layer->family == BSPLINE) make_pieces(layer, &job.pieces);
     REAL *tables = y || gx ? make_tables(&job, layer->order > 3 ? 5 : 3, rows) : NULL;
     job.tables = tables;
@@ -179,10 +208,13 @@ int kan_layer(const Layer *layer, long rows, int width, const REAL *x, const REA
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int part = 0; part < threads; part++)
         layer_rows(&job, rows * part / threads, rows * (part + 1) / threads, x, g, h, zero, zero_y, y, gx,
-                    gc && part ? own + (part - 1) * size : gc);
-    for (int part = 1; part < threads; part++)
-        for (size_t m = 0; m < size; m++) gc[m] += own[(part - 1) * size + m];
+                   gc ? own + part * size : NULL);
+    if (gc) {
+        for (int part = 1; part < threads; part++)
+            for (size_t m = 0; m < size; m++) own[m] += own[part * size + m];
+        unpack(&job, n_out, own, gc, gb);
+    }
     free(tables);
-    free(own);
+    free(packed);
     return 1;
 }

@@ -1,0 +1,148 @@
+"""``kan-heads speed``: what KANs cost, against the MLPs that they replace and against their definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from kan_heads.errors import ConfigError
+from kan_heads.speed.progress import Progress as Silent
+
+_WIDTH_OF_TABLES = 120  # where no terminal says otherwise
+
+
+def speed(
+    cases: Annotated[list[str] | None, typer.Option(help="Cases, with commas; default: all.")] = None,
+    basis: Annotated[list[str] | None, typer.Option(help="Bases, with commas; default: all.")] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="Rows of the blocks, with commas, e.g. 71,2000.")
+    ] = None,
+    features: Annotated[list[str] | None, typer.Option(help="Features of the readouts, with commas.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: torch's.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seconds: Annotated[float | None, typer.Option(help="Time for each figure; default 0.35.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few shapes, less time each.")] = False,
+    end_to_end: Annotated[bool, typer.Option(help="Measure whole models too.")] = True,
+    json: Annotated[
+        str | None, typer.Option(help="File for the rows as JSON; - for standard output.")
+    ] = None,
+    configs: Annotated[
+        Path | None, typer.Option(help="Folder of the configurations; default: the checkout's.")
+    ] = None,
+) -> None:
+    """Time KANs against MLPs and against their plain definition; about 10 minutes on 2 cores."""
+    from kan_heads.speed import Settings, run
+    from kan_heads.speed.report import Report, to_json
+
+    settings = Settings(
+        cases=_names(cases),
+        bases=_names(basis),
+        rows=_numbers("--rows", rows),
+        features=_numbers("--features", features),
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        seconds=seconds,
+        quick=quick,
+        end_to_end=end_to_end,
+        configs=configs,
+    )
+    settings.check()
+    if json not in (None, "-"):
+        _check_writable(Path(json))
+    with _Screen(Console(stderr=True)) as screen:
+        results = run(settings, screen)
+    if not results:
+        raise ConfigError("nothing was measured; see above what is left out, or name other --cases")
+    console = _console(stderr=json == "-")
+    report = Report(results)
+    for table in report.tables():
+        console.print(table)
+    console.print(report.summary(), highlight=False, soft_wrap=True)
+    if json == "-":
+        typer.echo(to_json(results))
+    elif json is not None:
+        Path(json).write_text(to_json(results) + "\n", encoding="utf-8")
+        console.print(f"Written to {json}", highlight=False, soft_wrap=True)
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_WIDTH_OF_TABLES)
+
+
+def _names(texts: list[str] | None) -> tuple[str, ...] | None:
+    """Splits at commas, drops what comes twice."""
+    words = [word.strip() for text in texts or () for word in text.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word)) or None
+
+
+def _numbers(option: str, texts: list[str] | None) -> tuple[int, ...] | None:
+    try:
+        return tuple(int(word) for word in _names(texts) or ()) or None
+    except ValueError:
+        raise ConfigError(f"{option} {','.join(texts or ())} must be whole numbers, e.g. 71,2000") from None
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"--json {path}: cannot be written; name a file in a folder that exists")
+
+
+class _Screen(Silent):
+    """Shows in a terminal which figure is being measured; elsewhere, a line for each group."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, console=console, transient=True, disable=not self._live)
+        self._task: Any = None
+        self._groups = self._done = 0
+        self._group = ""
+
+    def __enter__(self) -> _Screen:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def start(self, groups: int) -> None:
+        self._groups = groups
+        self._task = self._bar.add_task("", total=groups)
+
+    def group(self, text: str) -> None:
+        self._group = text
+        if self._live:
+            self._bar.update(self._task, completed=self._done, description=text)
+        else:
+            self._say(f"{self._done + 1}/{self._groups} {text}")
+        self._done += 1
+
+    def figure(self, text: str) -> None:
+        self._bar.update(self._task, description=f"{self._group}: {text}")
+
+    def note(self, text: str) -> None:
+        self._say(text, style="yellow")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,205 @@
+"""Compile a trained model with ``nequip-compile``, its B-spline layers frozen, and check the result."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import warnings
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import torch
+from torch import Tensor
+
+from kan_heads.errors import ConfigError, ModelError
+from kan_heads.kan.config import unknown_name
+from kan_heads.kan.freeze import FreezeReport, freeze
+
+SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
+
+# Largest difference that rounding explains, relative to the largest value.
+_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+
+Say = Callable[[str], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileResult:
+    """What :func:`compile_model` did.
+
+    Args:
+        freezing: the layers frozen and left; ``None`` if it was not asked for.
+        note: why nothing could be frozen, or empty.
+        differences: largest absolute difference from the original by field; empty if not compared.
+        relative: the same relative to the largest absolute value of the field.
+        n_atoms: atoms of the structure that was compared.
+    """
+
+    freezing: Optional[FreezeReport]
+    note: str
+    differences: Dict[str, float]
+    relative: Dict[str, float]
+    n_atoms: int
+
+
+def compile_model(
+    source: str,
+    output: str,
+    mode: str = "aotinductor",
+    device: str = "cpu",
+    target: str = "ase",
+    freezing: bool = True,
+    say: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
+) -> CompileResult:
+    """Compiles a trained model by ``nequip-compile`` with the modifier ``freeze_kan``.
+
+    Args:
+        source: a checkpoint of ``nequip-train`` or a package of ``nequip-package``.
+        output: file to write, ``*.nequip.pt2`` (aotinductor) or ``*.nequip.pth`` (torchscript).
+        mode: ``aotinductor`` or ``torchscript``.
+        device: ``cpu`` or ``cuda``.
+        target: what will load the file, e.g. ``ase``, ``pair_allegro``, ``pair_nequip``.
+        freezing: turn B-spline layers into polynomials where that is faster.
+        say: context manager around each long stage, called with its name.
+
+    Returns:
+        What was frozen, and how far the compiled model is from the original on a training structure.
+
+    Raises:
+        ConfigError: if an option is unknown or does not fit another.
+        ModelError: if the file is missing or no model, or the compiled model differs.
+    """
+    _check_options(source, output, mode, device)
+    with say("Starting nequip"):
+        from nequip.model.modify_utils import get_all_modifiers
+        from nequip.scripts import compile as program
+    targets = program.COMPILE_TARGET_DICT
+    if target not in targets:
+        raise unknown_name("--target", target, targets)
+    _check_versions(mode)
+    with say("Loading the model and a training structure"), _quiet():
+        model, data = _load(source)
+    original = _evaluate(model, data, targets[target], device)
+    report, note = None, ""
+    if freezing:
+        available = "freeze_kan" in get_all_modifiers(model)
+        report = freeze(model)
+        if report.frozen and not available:
+            note = "the package is older than freezing; package the checkpoint again"
+            report = None
+    tolerance = _TOLERANCE.get(model.model_dtype, 1e-2)
+    del model
+    arguments = [source, output, "--mode", mode, "--device", device]
+    arguments += ["--target", target] if mode == "aotinductor" else []
+    arguments += ["--modifiers", "freeze_kan"] if report is not None and report.frozen else []
+    with say(f"Compiling with {mode}; this takes a minute or so"), _quiet():
+        try:
+            program.main(arguments)
+        except Exception as error:
+            raise ModelError(f"nequip-compile failed on {source}: {_first_line(error)}") from error
+    if mode != "aotinductor":
+        return CompileResult(report, note, {}, {}, 0)
+    with say("Comparing with the original"), _quiet():
+        found = _evaluate(_compiled(output, targets[target]), data, targets[target], device)
+    return _compare(output, report, note, original, found, tolerance)
+
+
+def _check_options(source: str, output: str, mode: str, device: str) -> None:
+    if mode not in SUFFIXES:
+        raise unknown_name("--mode", mode, SUFFIXES)
+    if not source.startswith("nequip.net:") and not os.path.isfile(source):
+        raise ModelError(f"{source}: no such file; give a checkpoint (.ckpt) or a package (.nequip.zip)")
+    if not output.endswith(SUFFIXES[mode]):
+        raise ConfigError(f"{output}: the name of a model compiled with {mode} must end in {SUFFIXES[mode]}")
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise ConfigError(f"{output}: there is no folder {folder}; make it first")
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ConfigError(f"--device: {device!r} is no device of torch; e.g. cpu or cuda") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device: {device} is not available here; compile on a machine that has it")
+
+
+def _check_versions(mode: str) -> None:
+    from nequip.utils.versions import _TORCH_GE_2_10
+
+    if mode == "torchscript" and _TORCH_GE_2_10:
+        raise ConfigError(
+            f"--mode: nequip compiles to torchscript only up to torch 2.9, here is {torch.__version__}; "
+            "use aotinductor"
+        )
+
+
+def _load(source: str) -> List[Any]:
+    """Returns the eager model and a structure of its training data."""
+    from nequip.model.saved_models import load_saved_model
+    from nequip.utils.global_state import set_global_state
+
+    set_global_state(allow_tf32=False)
+    try:
+        model, data = load_saved_model(source, return_data_dict=True)
+    except Exception as error:
+        raise ModelError(
+            f"{source}: cannot be loaded as a checkpoint or package of the nequip framework together with "
+            f"a structure of its training data ({_first_line(error)})"
+        ) from error
+    return [model, data]
+
+
+def _compiled(path: str, target: Dict[str, Any]) -> torch.nn.Module:
+    from nequip.nn.compile import DictInputOutputWrapper
+
+    loaded = torch._inductor.aoti_load_package(path)
+    return DictInputOutputWrapper(loaded, target["input"], target["output"])
+
+
+def _evaluate(model: Any, data: Dict[str, Tensor], target: Dict[str, Any], device: str) -> Dict[str, Tensor]:
+    """Returns energies and forces of the structure in the form that the target passes it."""
+    data = target["data_settings"](dict(data))
+    inputs = {key: data[key].to(device) for key in target["input"]}
+    if isinstance(model, torch.nn.Module):
+        model = model.to(device)
+    outputs = model(inputs)
+    names = ("total_energy", "atomic_energy", "forces")
+    return {name: outputs[name].detach().cpu() for name in names if name in target["output"]}
+
+
+def _compare(
+    path: str,
+    report: Optional[FreezeReport],
+    note: str,
+    expected: Dict[str, Tensor],
+    found: Dict[str, Tensor],
+    tolerance: float,
+) -> CompileResult:
+    differences = {name: float((found[name] - value).abs().max()) for name, value in expected.items()}
+    scales = {name: float(value.abs().max()) or 1.0 for name, value in expected.items()}
+    relative = {name: difference / scales[name] for name, difference in differences.items()}
+    for name, difference in relative.items():
+        if not difference <= tolerance:
+            raise ModelError(
+                f"{path}: the compiled model differs from the original by {differences[name]:.1e} in {name}, "
+                "more than rounding explains; do not use it, and please report this"
+            )
+    atoms = expected["forces"].shape[0] if "forces" in expected else 0
+    return CompileResult(report, note, differences, relative, atoms)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what nequip and torch log about their own work from the user's screen."""
+    root = logging.getLogger()
+    before = root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

@@ -1,0 +1,138 @@
+"""The cases, declared as data: blocks on their own, and whole models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What is done with a block or a model, see :mod:`kan_heads.speed.blocks`.
+PHASES = ("forward", "forces", "train", "inference")
+
+#: A shape is (rows, features).
+Shape = tuple[int, int]
+READOUT_SHAPES: tuple[Shape, ...] = (
+    (71, 64),
+    (2_000, 64),
+    (20_000, 64),
+    (5_000, 128),
+    (20_000, 128),
+    (50_000, 64),
+)
+QUICK_SHAPES: tuple[Shape, ...] = ((71, 64), (2_000, 64), (20_000, 64))
+
+
+@dataclass(frozen=True)
+class BlockCase:
+    """A KAN against an MLP, each on its own.
+
+    Args:
+        name: as in the output.
+        kan_hidden: hidden widths of the KAN.
+        mlp_hidden: hidden widths of the MLP.
+        out: number of outputs.
+        shapes: rows and features that are measured.
+        quick_shapes: those of ``--quick``.
+        fixed_features: ``--features`` does not apply.
+        reference: time the plain definition too, see :mod:`kan_heads.speed.reference`.
+        rivals: time other libraries too, see :mod:`kan_heads.speed.rivals`.
+    """
+
+    name: str
+    kan_hidden: tuple[int, ...]
+    mlp_hidden: tuple[int, ...] = (32,)
+    out: int = 1
+    shapes: tuple[Shape, ...] = READOUT_SHAPES
+    quick_shapes: tuple[Shape, ...] = QUICK_SHAPES
+    fixed_features: bool = False
+    reference: bool = False
+    rivals: bool = False
+
+    def kan_widths(self, features: int) -> list[int]:
+        """Widths of the KAN from input to output."""
+        return [features, *self.kan_hidden, self.out]
+
+    def mlp_widths(self, features: int) -> list[int]:
+        """Widths of the MLP from input to output."""
+        return [features, *self.mlp_hidden, self.out]
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """A whole model with KANs against the same model with MLPs.
+
+    Args:
+        name: as in the output.
+        package: module that must be importable.
+        extra: extra of kan-heads that installs it.
+        build: function that makes the pair of models, ``"module:name"``; it is imported when the case
+            is measured and called as :func:`kan_heads.speed.nequip_models.build_pair` is.
+        mlp: configuration of the model with MLPs, below ``configs/``; ``{system}`` is filled in.
+        kan: configuration of the model with KANs.
+        overrides: hydra overrides of the latter; ``{basis}`` is filled in.
+        systems: data sets, the preferred first; the first that is at hand is taken, or the last.
+        shared_overrides: hydra overrides of both.
+    """
+
+    name: str
+    package: str
+    extra: str
+    build: str
+    mlp: str
+    kan: str
+    overrides: tuple[str, ...]
+    systems: tuple[str, ...]
+    shared_overrides: tuple[str, ...] = ()
+
+
+BLOCK_CASES = (
+    BlockCase("readout-1layer", kan_hidden=(), reference=True, rivals=True),
+    BlockCase("readout-2layer-8", kan_hidden=(8,)),
+    BlockCase("readout-2layer-32", kan_hidden=(32,), rivals=True),
+    BlockCase(
+        "latent",
+        kan_hidden=(128,),
+        mlp_hidden=(128,),
+        out=128,
+        shapes=((5_000, 192),),
+        quick_shapes=((5_000, 192),),
+        fixed_features=True,
+    ),
+)
+
+_KAN = "training_module.model.kan"
+_ONE_LAYER = (f"{_KAN}.basis={{basis}}", f"+{_KAN}.hidden=[]")
+_NEQUIP_PAIR = "kan_heads.speed.nequip_models:build_pair"
+
+MODEL_CASES = (
+    ModelCase(
+        name="allegro-output",
+        package="allegro",
+        extra="allegro",
+        build=_NEQUIP_PAIR,
+        mlp="allegro/{system}-mlp",
+        kan="allegro/{system}-output-gaussian",
+        overrides=_ONE_LAYER,
+        systems=("hfo2", "ag-emt"),
+    ),
+    ModelCase(
+        name="allegro-all",
+        package="allegro",
+        extra="allegro",
+        build=_NEQUIP_PAIR,
+        mlp="allegro/{system}-mlp",
+        kan="allegro/{system}-all-gaussian",
+        overrides=(f"{_KAN}.basis={{basis}}",),
+        systems=("hfo2", "ag-emt"),
+    ),
+    ModelCase(
+        name="nequip-output",
+        package="nequip",
+        extra="nequip",
+        build=_NEQUIP_PAIR,
+        mlp="nequip/{system}-mlp",
+        kan="nequip/{system}-output-bspline",
+        overrides=_ONE_LAYER,
+        systems=("ag", "ag-emt"),
+    ),
+)
+
+CASE_NAMES = tuple(case.name for case in (*BLOCK_CASES, *MODEL_CASES))

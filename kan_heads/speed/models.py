@@ -1,0 +1,111 @@
+"""Whole models: a step of training and one of inference, with KANs and with MLPs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from kan_heads.errors import ConfigError
+from kan_heads.speed.cases import ModelCase
+from kan_heads.speed.memory import peak_bytes
+from kan_heads.speed.progress import Progress
+from kan_heads.speed.recorder import Recorder
+from kan_heads.speed.rows import MLP, Row, Who
+from kan_heads.speed.settings import Settings
+from kan_heads.speed.timing import Step, take_turns
+
+MODEL_PHASES = ("train", "inference")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A model with MLPs and the same model with KANs, ready to run on one batch.
+
+    Args:
+        mlp: steps of the one by phase: ``train`` (forward, forces, loss, backward, no optimiser) and
+            ``inference`` (energy and forces in evaluation mode, parameters frozen).
+        kan: steps of the other.
+        rows: rows that enter the readout in that batch.
+        features: their features.
+        data: data set of the batch.
+    """
+
+    mlp: dict[str, Step]
+    kan: dict[str, Step]
+    rows: int
+    features: int
+    data: str
+
+
+def missing(case: ModelCase) -> str | None:
+    """Says what a case lacks on this machine, if anything."""
+    if importlib.util.find_spec(case.package) is None:
+        return f"{case.package} is not installed; pip install 'kan-heads[{case.extra}]'"
+    return None
+
+
+def measure(
+    case: ModelCase, basis: str, settings: Settings, record: Recorder, progress: Progress
+) -> list[Row]:
+    """Measures one case with one basis.
+
+    Args:
+        case: what is compared.
+        basis: basis of the KANs.
+        settings: precision, device and time.
+        record: knows the rest of a row.
+        progress: hears which figure is being measured.
+
+    Returns:
+        One row for each model and phase.
+    """
+    module, name = case.build.split(":")
+    kan: Who = ("kan", basis)
+    rows = []
+    with _global_state_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        progress.figure("building both models")
+        pair = getattr(importlib.import_module(module), name)(case, basis, settings)
+        about = {"case": case.name, "rows": pair.rows, "features": pair.features, "data": pair.data}
+        for phase in MODEL_PHASES:
+            progress.figure(f"{phase} on {pair.data}, KAN and MLP in turn")
+            steps = {MLP: pair.mlp[phase], kan: pair.kan[phase]}
+            times = take_turns(steps, settings.device, settings.model_rounds, settings.slice_seconds)
+            peaks = {}
+            if phase == "train":
+                progress.figure("memory of a training step")
+                peaks = {who: peak_bytes(step, settings.device) for who, step in steps.items()}
+            rows += [record.row(who, phase, t, times, peaks, **about) for who, t in times.items()]
+    return rows
+
+
+@contextlib.contextmanager
+def _global_state_kept() -> Iterator[None]:
+    """Undoes what a framework does to torch as a whole, such as the default precision and the seed."""
+    dtype = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+def check_available(case: ModelCase, settings: Settings, progress: Progress) -> bool:
+    """Tells whether a case can be measured; a note says why not.
+
+    Raises:
+        ConfigError: the case was asked for by name.
+    """
+    reason = missing(case)
+    if reason is None:
+        return True
+    if settings.cases is not None:
+        raise ConfigError(f"{case.name}: {reason}")
+    progress.note(f"{case.name} is left out: {reason}")
+    return False

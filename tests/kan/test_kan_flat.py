@@ -1,0 +1,65 @@
+"""The form of B-splines that compilers get: the definition, to every derivative."""
+
+import pytest
+import torch
+from kan_reference import force_gradients, graph_gradients, nth_derivative, randn, small_layer
+from test_kan_tracing import flat_graph
+
+SPLINES = ["bspline1", "bspline2", "bspline3", "bspline4", "bspline5", "bspline-zero"]
+
+
+class Flat(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.anchored = layer.zero_at_origin
+
+    def forward(self, x):
+        return self.layer.basis.expand(x, self.layer.coefficients, self.anchored)
+
+
+def definition(layer, x):
+    return torch.einsum("nib,oib->no", layer.edge_basis(x), layer.coefficients)
+
+
+@pytest.mark.parametrize("n_out", [1, 3])
+@pytest.mark.parametrize("grid_size", [1, 2, 5, 8, 45])
+@pytest.mark.parametrize("name", SPLINES)
+class TestExpand:
+    def test_values_and_three_derivatives(self, name, grid_size, n_out, generator):
+        layer = small_layer(name, n_out=n_out, grid_size=grid_size)
+        basis = layer.basis
+        knots = basis.lower + basis.step * torch.arange(-1.0, grid_size + 2.0).unsqueeze(-1)
+        x = torch.cat([randn(generator, 40, 3, scale=3.0), knots])
+        for order in range(min(4, basis.order + 1)):
+            expected = nth_derivative(lambda at: definition(layer, at), x, order)
+            found = nth_derivative(Flat(layer), x, order)
+            scale = max(1.0, float(expected.abs().max()))
+            assert float((found - expected).abs().max()) <= 1e-11 * scale
+
+    def test_zero_and_nan(self, name, grid_size, n_out):
+        flat = Flat(small_layer(name, n_out=n_out, grid_size=grid_size))
+        assert bool((flat(torch.zeros(19, 3)) == 0.0).all())
+        assert bool(flat(torch.tensor([[0.5, float("nan"), 0.0]])).isnan().all())
+
+
+@pytest.mark.parametrize("n_out", [1, 2])
+@pytest.mark.parametrize("name", ["bspline1", "bspline3", "bspline-zero"])
+class TestTraced:
+    def test_torchscript(self, name, n_out, generator):
+        flat = Flat(small_layer(name, n_out=n_out, base=None))
+        scripted = torch.jit.script(flat)
+        for rows in (20, 33, 1):
+            x, weights = randn(generator, rows, 3, scale=2.0), randn(generator, rows, 3)
+            expected = force_gradients(flat, x, weights)
+            found = force_gradients(scripted, x, weights)
+            torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+    def test_flat_graph(self, name, n_out, generator):
+        flat = Flat(small_layer(name, n_out=n_out, base=None))
+        graph = flat_graph(flat, randn(generator, 3, 3))
+        x, weights = randn(generator, 8, 3, scale=2.0), randn(generator, 8, 3)
+        energy, forces, expected = force_gradients(flat, x, weights)
+        found = graph_gradients(graph, flat, x, weights)
+        for a, b in zip(found, [energy, forces, *expected], strict=True):
+            torch.testing.assert_close(a.detach(), b, rtol=1e-11, atol=1e-11)

@@ -1,0 +1,95 @@
+"""Names and numbers are checked before anything runs; the program says so in one line."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from kan_heads.errors import ConfigError
+from kan_heads.speed import Settings, models, run
+from kan_heads.speed.cases import BLOCK_CASES, CASE_NAMES
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "speed.py"
+TINY = ("--rows", "16", "--features", "4", "--seconds", "0", "--threads", "1", "--basis", "chebyshev")
+
+
+def program(*arguments):
+    """Runs ``kan-heads speed`` by its script in ``benchmarks``."""
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cases": ("readout",)}, r"--cases 'readout' is unknown.*valid: .*allegro-all.*readout-1layer"),
+        (
+            {"bases": ("spline",)},
+            r"--basis 'spline' is unknown.*valid: bspline, chebyshev, fourier",
+        ),
+        ({"dtype": "float16"}, r"--dtype 'float16' is unknown.*valid: float32, float64"),
+        ({"device": "tpu"}, r"--device 'tpu' is unknown.*valid: cpu, cuda"),
+        ({"rows": (10, 0)}, r"--rows 0 must be at least 1"),
+        ({"features": (-1,)}, r"--features -1 must be at least 1"),
+        ({"threads": 0}, r"--threads 0 must be at least 1"),
+        ({"seconds": -1.0}, r"--seconds -1.0 must not be negative"),
+        ({"cases": ("allegro-all",), "end_to_end": False}, r"--no-end-to-end leaves none"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        Settings(**wrong).check()
+    assert "\n" not in str(error.value)
+
+
+def test_the_program_says_it_in_one_line():
+    done = program("--cases", "readout-3layer")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert all(name in done.stderr for name in CASE_NAMES)
+
+
+def test_json_is_all_that_goes_to_standard_output():
+    done = program("--cases", "readout-1layer,readout-2layer-8", *TINY, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert {row["case"] for row in json.loads(done.stdout)} == {"readout-1layer", "readout-2layer-8"}
+    assert "readout-1layer: KAN [in, 1] against MLP [in, 32, 1]" in done.stderr
+
+
+def test_the_table_goes_to_standard_output_and_json_to_the_file(tmp_path):
+    done = program("--cases", "readout-2layer-8", *TINY, "--json", str(tmp_path / "speed.json"))
+    assert done.returncode == 0, done.stderr
+    assert "KAN chebyshev" in done.stdout
+    assert "torch" in done.stdout
+    assert done.stderr.count("\n") == 1  # one group
+    assert len(json.loads((tmp_path / "speed.json").read_text())) == 8
+
+
+def test_a_file_that_cannot_be_written_is_found_before_the_run(tmp_path):
+    done = program("--json", str(tmp_path / "nowhere" / "speed.json"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_shapes():
+    readout, latent = BLOCK_CASES[0], BLOCK_CASES[-1]
+    assert (50_000, 64) in Settings().shapes(readout)
+    assert set(Settings(quick=True).shapes(readout)) < set(Settings().shapes(readout))
+    assert Settings(rows=(5, 6), features=(7,)).shapes(readout) == [(5, 7), (6, 7)]
+    assert Settings(rows=(5,), features=(7,)).shapes(latent) == [(5, 192)]
+    assert Settings(features=(7,)).shapes(latent) == [(5_000, 192)]
+
+
+def test_a_model_asked_for_by_name_must_be_installed(monkeypatch):
+    reason = "allegro is not installed; pip install 'kan-heads[allegro]'"
+    monkeypatch.setattr(models, "missing", lambda case: reason)
+    with pytest.raises(ConfigError, match="allegro-all: allegro is not installed"):
+        run(Settings(cases=("allegro-all",)))
+
+
+def test_nothing_heavy_at_import():
+    heavy = "{'torch', 'ase', 'numpy', 'nequip'}"
+    code = f"import sys, kan_heads.cli.speed, kan_heads.speed; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
