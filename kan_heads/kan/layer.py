@@ -152,8 +152,12 @@ class KANLayer(torch.nn.Module):
 
     def _plain(self, x: Tensor) -> Tensor:
         """The definition, (n, in) -> (n, out), in operations that anything can trace."""
-        values = self.edge_basis(x).flatten(1)  # (n, in * n_basis)
-        return self._with_base(functional.linear(values, self.coefficients.flatten(1)), x)
+        inputs = x if self.norm is None else self.norm(x)
+        weight = self.base_weight
+        if weight is not None and self.out_features == 1:
+            extra = weight * self.base_function(x)  # one pass over the inputs for both branches
+            return self.basis.expand(inputs, self.coefficients, self.zero_at_origin, extra)
+        return self._with_base(self.basis.expand(inputs, self.coefficients, self.zero_at_origin), x)
 
     def _with_base(self, y: Tensor, x: Tensor) -> Tensor:
         if self.base_weight is not None:

@@ -1,6 +1,6 @@
 """What a basis is, and the registry that finds one by name."""
 
-from typing import Callable, ClassVar, Dict, Iterator, List, Tuple, Type
+from typing import Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
 
 import torch
 from torch import Tensor
@@ -92,6 +92,22 @@ class Basis(torch.nn.Module):
         """
         origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
         return self.forward(x) - self.forward(origin)
+
+    def expand(self, x: Tensor, c: Tensor, anchored: bool, extra: Optional[Tensor] = None) -> Tensor:
+        """Sums the expansion in plain operations, for whatever traces or scripts them.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+            c: coefficients, shape ``(out, in_features, n_basis)``.
+            anchored: subtract each function's value at 0.
+            extra: added under the sum over inputs, shape ``(n, in_features)``.
+
+        Returns:
+            Sums, shape ``(n, out)``.
+        """
+        values = self.anchored(x) if anchored else self.forward(x)  # (n, in, n_basis)
+        y = torch.nn.functional.linear(values.flatten(1), c.flatten(1))
+        return y if extra is None else y + extra.sum(-1, keepdim=True)
 
     @torch.jit.ignore
     def derivative(self, x: Tensor, order: int) -> Tensor:
