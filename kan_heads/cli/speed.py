@@ -97,8 +97,12 @@ def _numbers(option: str, texts: list[str] | None) -> tuple[int, ...] | None:
 
 
 def _check_writable(path: Path) -> None:
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"--json {path}: cannot be written; name a file in a folder that exists")
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"--json {path}: cannot be written ({reason}); name another file") from error
 
 
 class _Screen(Silent):

@@ -161,7 +161,8 @@ def freeze(model: torch.nn.Module) -> FreezeReport:
         ['layers.1']
     """
     report = FreezeReport([], {})
-    for path, module in list(model.named_modules()):
+    made: Dict[int, FrozenKANLayer] = {}  # a layer may stand at several paths
+    for path, module in list(model.named_modules(remove_duplicate=False)):
         if type(module).__name__ != "KANLayer":
             continue
         reason = reason_to_stay(module)
@@ -169,8 +170,9 @@ def freeze(model: torch.nn.Module) -> FreezeReport:
             report.left[path] = reason or "it is the model itself; use FrozenKANLayer(layer)"
             continue
         parent, _, name = path.rpartition(".")
-        frozen = FrozenKANLayer(module).train(module.training)
-        setattr(model.get_submodule(parent), name, frozen)
+        if id(module) not in made:
+            made[id(module)] = FrozenKANLayer(module).train(module.training)
+        setattr(model.get_submodule(parent), name, made[id(module)])
         report.frozen.append(path)
     return report
 

@@ -37,7 +37,7 @@ def expand(
         x: inputs, shape ``(n, in)``.
         coefficients: shape ``(out, in, n_basis)``.
         base_weight: shape ``(out, in)``, or ``None`` to leave the base function out.
-        basis: the functions; :func:`supports` must have accepted it.
+        basis: the functions; :func:`supports` must have accepted them with all tensors.
         base: name of the base function; :func:`supports_base` must have accepted it.
         anchored: subtract the value at 0 of each basis function.
 
@@ -63,6 +63,8 @@ def _through(
 ) -> Tuple[_Maybe, ...]:
     """Gradients that can be differentiated again, by differentiating a formula of the inputs."""
     with torch.enable_grad():
+        # Aliases: where one input depends on another, the path between them belongs to the caller.
+        inputs = [t.view_as(t) if t is not None and t.requires_grad else t for t in inputs]
         results = formula(*inputs)
     pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
     wanted = [t for t in inputs if t is not None and t.requires_grad]

@@ -167,7 +167,7 @@ class KANLayer(torch.nn.Module):
     def _fast(self, x: Tensor) -> Tensor:
         """The same, from the fastest operations that there are for these inputs."""
         inputs = x if self.norm is None else self.norm(x)
-        if not fused.supports(inputs, self.basis):
+        if not fused.supports(inputs, self.basis, self.coefficients, self.base_weight):
             if not self.basis.closed_derivatives:
                 return self._plain(x)
             y = analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)

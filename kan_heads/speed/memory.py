@@ -17,8 +17,9 @@ def peak_bytes(step: Step, device: str = "cpu") -> int:
     """Runs a step and returns the largest number of bytes that it holds beyond what was there before.
 
     On a CPU torch's profiler reports every allocation of a tensor, temporaries of its own kernels
-    included; on CUDA torch counts by itself. Memory that a foreign library allocates by other means is
-    not seen.
+    included; on CUDA torch counts by itself. Memory that is allocated by other means is not seen,
+    such as what our C kernels need while they run: their sums and tables, a few copies of the parameters
+    for each thread.
 
     Args:
         step: what to run; it should have run before, so that nothing is built for the first time.

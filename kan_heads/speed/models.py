@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from kan_heads.demo.settings import find_configs
 from kan_heads.errors import ConfigError
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.memory import peak_bytes
@@ -103,6 +104,11 @@ def check_available(case: ModelCase, settings: Settings, progress: Progress) -> 
         ConfigError: the case was asked for by name.
     """
     reason = missing(case)
+    if reason is None:
+        try:
+            find_configs(settings.configs, [])  # now, not after all blocks have been measured
+        except ConfigError as error:
+            reason = str(error)
     if reason is None:
         return True
     if settings.cases is not None:

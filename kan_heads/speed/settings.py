@@ -67,7 +67,7 @@ class Settings:
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"--threads {self.threads} must be at least 1")
         if self.seconds is not None and not 0.0 <= self.seconds < float("inf"):
-            raise ConfigError(f"--seconds {self.seconds} must not be negative")
+            raise ConfigError(f"--seconds {self.seconds} must be a number of seconds, not negative")
         if self.cases and not self.end_to_end and set(self.cases) <= {case.name for case in MODEL_CASES}:
             raise ConfigError("--no-end-to-end leaves none of the --cases; name a block or drop the option")
         if self.device == "cuda":

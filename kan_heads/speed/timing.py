@@ -6,14 +6,12 @@ import contextlib
 import gc
 import statistics
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 
 Step = Callable[[], object]
-Name = TypeVar("Name", bound=Hashable)
 
 _WARM_UPS = 3
 _WARM_UP_SECONDS = 0.3
@@ -55,7 +53,7 @@ def take_turns(
         Times by name.
     """
     clock = _cuda_seconds if device == "cuda" else _cpu_seconds
-    turns: dict[Name, list[list[float]]] = {name: [] for name in steps}
+    turns: dict[str, list[list[float]]] = {name: [] for name in steps}
     with no_collection():
         for step in steps.values():
             _warm_up(step, clock)

@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from kan_reference import force_gradients, graph_gradients, nth_derivative, randn, small_layer
+from kan_reference import (
+    energy_and_forces,
+    force_gradients,
+    graph_gradients,
+    nth_derivative,
+    randn,
+    small_layer,
+)
+from test_kan_compile import same
 from test_kan_tracing import flat_graph
 
 SPLINES = ["bspline1", "bspline2", "bspline3", "bspline4", "bspline5", "bspline-zero"]
@@ -27,10 +35,10 @@ def definition(layer, x):
 @pytest.mark.parametrize("name", SPLINES)
 class TestExpand:
     def test_values_and_three_derivatives(self, name, grid_size, n_out, generator):
-        layer = small_layer(name, n_out=n_out, grid_size=grid_size)
+        layer = small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16)
         basis = layer.basis
         knots = basis.lower + basis.step * torch.arange(-1.0, grid_size + 2.0).unsqueeze(-1)
-        x = torch.cat([randn(generator, 40, 3, scale=3.0), knots])
+        x = torch.cat([randn(generator, 40, 16, scale=3.0), knots])
         for order in range(min(4, basis.order + 1)):
             expected = nth_derivative(lambda at: definition(layer, at), x, order)
             found = nth_derivative(Flat(layer), x, order)
@@ -38,28 +46,46 @@ class TestExpand:
             assert float((found - expected).abs().max()) <= 1e-11 * scale
 
     def test_zero_and_nan(self, name, grid_size, n_out):
-        flat = Flat(small_layer(name, n_out=n_out, grid_size=grid_size))
-        assert bool((flat(torch.zeros(19, 3)) == 0.0).all())
-        assert bool(flat(torch.tensor([[0.5, float("nan"), 0.0]])).isnan().all())
+        flat = Flat(small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16))
+        assert bool((flat(torch.zeros(19, 16)) == 0.0).all())
+        assert bool(flat(torch.tensor([[0.5, float("nan")] + 14 * [0.0]])).isnan().all())
 
 
 @pytest.mark.parametrize("n_out", [1, 2])
 @pytest.mark.parametrize("name", ["bspline1", "bspline3", "bspline-zero"])
 class TestTraced:
     def test_torchscript(self, name, n_out, generator):
-        flat = Flat(small_layer(name, n_out=n_out, base=None))
+        flat = Flat(small_layer(name, n_out=n_out, base=None, n_in=16))
         scripted = torch.jit.script(flat)
         for rows in (20, 33, 1):
-            x, weights = randn(generator, rows, 3, scale=2.0), randn(generator, rows, 3)
+            x, weights = randn(generator, rows, 16, scale=2.0), randn(generator, rows, 16)
             expected = force_gradients(flat, x, weights)
             found = force_gradients(scripted, x, weights)
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
     def test_flat_graph(self, name, n_out, generator):
-        flat = Flat(small_layer(name, n_out=n_out, base=None))
-        graph = flat_graph(flat, randn(generator, 3, 3))
-        x, weights = randn(generator, 8, 3, scale=2.0), randn(generator, 8, 3)
+        flat = Flat(small_layer(name, n_out=n_out, base=None, n_in=16))
+        graph = flat_graph(flat, randn(generator, 3, 16))
+        x, weights = randn(generator, 8, 16, scale=2.0), randn(generator, 8, 16)
         energy, forces, expected = force_gradients(flat, x, weights)
         found = graph_gradients(graph, flat, x, weights)
         for a, b in zip(found, [energy, forces, *expected], strict=True):
             torch.testing.assert_close(a.detach(), b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_out", [1, 3])
+def test_ahead_of_time_package(n_out, generator, tmp_path):
+    """The unrolled form through AOTInductor; narrow layers, as in test_kan_compile, use another."""
+    layer = small_layer("bspline3", n_in=16, n_out=n_out)
+    parameters = [p.detach() for p in layer.parameters()]
+    graph = flat_graph(layer, randn(generator, 6, 16))
+    shapes = ({0: torch.export.Dim("rows", min=0, max=100000)}, *[None] * len(parameters))
+    program = torch.export.export(graph, (randn(generator, 6, 16), *parameters), dynamic_shapes=shapes)
+    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+    loaded = torch._inductor.aoti_load_package(path)
+    for rows in (37, 1, 0):
+        x = randn(generator, rows, 16, scale=2.0)
+        same(loaded(x, *parameters), energy_and_forces(layer, x), 1e-12)
+    energy, _ = loaded(torch.zeros(37, 16), *parameters)
+    assert bool((energy == 0.0).all())

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, small_layer
+from kan_reference import SETTINGS, energy_and_forces, force_gradients, options, randn, small_layer
 
-from kan_heads.kan import analytic, fused
+from kan_heads.kan import KAN, analytic, fused
 from kan_heads.kan.bases import base as base_module
 from kan_heads.kan.native.layers import LayerKernels
 
@@ -16,7 +16,7 @@ OUT = [1, 2]
 def path(request, monkeypatch):
     """The two fast paths of a layer: C kernels, and analytic derivatives from torch operations."""
     if request.param == "torch":
-        monkeypatch.setattr(fused, "supports", lambda x, basis: False)
+        monkeypatch.setattr(fused, "supports", lambda *tensors: False)
     return request.param
 
 
@@ -98,6 +98,43 @@ def test_fast_equals_plain(name, n_out, dtype, tolerance, anchored, path, genera
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert float((a - b).abs().max()) <= tolerance * max(1.0, float(b.abs().max()))
+
+
+def derivatives_by_x(model, x):
+    """A non-linear energy, its derivatives by x, and at last the parameters' gradients."""
+    x = x.detach().clone().requires_grad_(True)
+    found = [model(x).square().sum()]
+    for _ in range(3):
+        found += torch.autograd.grad(found[-1].square().sum(), x, create_graph=True)
+    found += torch.autograd.grad(found[-1].sum(), list(model.parameters()), create_graph=True)
+    found += torch.autograd.grad(found[2].square().sum(), list(model.parameters()), create_graph=True)
+    return [value.detach() for value in found]
+
+
+class Tied(torch.nn.Module):
+    """One layer used twice: its inputs depend on its parameters."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(self.layer(x))
+
+
+@pytest.mark.parametrize("dims", [[3, 1], [3, 4], [3, 4, 1], [3, 4, 2], "tied"])
+@pytest.mark.parametrize("name", ["bspline3", "bspline5", "gaussian", "fourier"])
+def test_gradients_that_depend_on_inputs_and_parameters(name, dims, path, generator, monkeypatch):
+    """Upstream gradients are functions of x too, once an output is used non-linearly."""
+    if dims == "tied":
+        model = Tied(small_layer(name, 3, 3))
+    else:
+        model = KAN(dims, options(name, spline_fraction=0.5), generator=generator)
+    x = 0.5 * randn(generator, 5, 3)
+    found = derivatives_by_x(model, x)
+    monkeypatch.setattr(analytic, "applies", lambda x: False)
+    for a, b in zip(found, derivatives_by_x(model, x), strict=True):
+        assert float((a - b).abs().max()) <= 1e-9 * max(1.0, float(b.abs().max()))
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])

@@ -10,6 +10,7 @@ import torch
 from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, small_layer
 
 from kan_heads.kan import KAN, KANConfig, fused
+from kan_heads.kan.native import kernels
 from kan_heads.kan.native import library as library_module
 from kan_heads.kan.native.library import library
 
@@ -19,7 +20,8 @@ SHAPES = [(17, 3, 1), (300, 16, 1), (33, 21, 1), (300, 3, 8), (70, 21, 9), (300,
 
 
 @pytest.fixture
-def two_threads():
+def two_threads(monkeypatch):
+    monkeypatch.setattr(kernels, "_SHARE", 1)  # so few rows would get one otherwise
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -27,7 +29,7 @@ def two_threads():
 
 
 def without_kernels(monkeypatch):
-    monkeypatch.setattr(fused, "supports", lambda x, basis: False)
+    monkeypatch.setattr(fused, "supports", lambda *tensors: False)
 
 
 def flat(result):
@@ -56,7 +58,7 @@ def test_equal_to_torch(name, rows, n_in, n_out, dtype, base, generator, monkeyp
     layer = small_layer("bspline3" if name == "fine" else name, n_in, n_out, base=base, **options).to(dtype)
     x, weights = randn(generator, rows, n_in, scale=2.5).to(dtype), randn(generator, rows, n_in).to(dtype)
     x[0] = 0.0
-    assert fused.supports(x, layer.basis)
+    assert fused.supports(x, layer.basis, *layer.parameters())
     found = flat(force_gradients(layer, x, weights))
     without_kernels(monkeypatch)
     assert_same(found, flat(force_gradients(layer, x, weights)), TOLERANCE[dtype])
@@ -68,9 +70,14 @@ def test_equal_to_torch(name, rows, n_in, n_out, dtype, base, generator, monkeyp
 class TestPlaces:
     def test_far_away(self, name, n_out, dtype, generator, monkeypatch):
         layer = small_layer(name, 4, n_out).to(dtype)
-        x = torch.tensor([[-1e3], [-60.0], [-12.0], [12.0], [60.0], [1e3]], dtype=dtype).expand(-1, 4)
+        x = torch.tensor(
+            [[-1e20], [-1e3], [-60.0], [-12.0], [12.0], [60.0], [1e3], [1e9]], dtype=dtype
+        ).expand(-1, 4)
         found = energy_and_forces(layer, x)
+        x, found = x[1:-1], [value[1:-1] for value in found if bool(value.isfinite().all())]
+        assert len(found) == 2
         without_kernels(monkeypatch)
+        assert all(bool(value.isfinite().all()) for value in found)
         if name != "fourier" or dtype == torch.float64:  # in float32 the phase itself has no digits left
             assert_same(found, energy_and_forces(layer, x), 1e3 * TOLERANCE[dtype])
 
@@ -142,6 +149,36 @@ class TestUse:
             for parameter in layer.parameters():
                 parameter.mul_(2.0)
         torch.testing.assert_close(layer(x), 2.0 * before)
+
+
+class TestOrdinaryTensorsOnly:
+    """What the kernels cannot read goes to torch, which knows what to do or to say."""
+
+    def test_another_device(self):
+        layer = small_layer("bspline3", 4, 2)
+        assert not fused.supports(torch.zeros(3, 4), layer.basis, layer.coefficients.to("meta"))
+        with pytest.raises(RuntimeError, match="device"):
+            layer.to("meta")(torch.zeros(3, 4))
+
+    def test_mixed_precision(self, generator):
+        layer = small_layer("bspline3", 4, 2).float()
+        state = {name: value.double() for name, value in layer.state_dict().items()}
+        layer.load_state_dict(state, assign=True)  # the pieces of the splines are not in it
+        x = randn(generator, 3, 4)
+        assert not fused.supports(x, layer.basis, layer.coefficients)
+        torch.testing.assert_close(layer(x), layer._plain(x))
+
+    def test_fake_tensors(self):
+        fake = pytest.importorskip("torch._subclasses.fake_tensor")
+        layer = small_layer("gaussian", 4, 1)
+        with fake.FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            assert layer(mode.from_tensor(torch.zeros(3, 4))).shape == (3, 1)
+
+    def test_a_basis_too_large_for_the_stack(self, generator):
+        layer = small_layer("gaussian", 3, 2, grid_size=300)
+        x = randn(generator, 5, 3)
+        assert not fused.supports(x, layer.basis)
+        torch.testing.assert_close(layer(x), layer._plain(x))
 
 
 def test_pickle_holds_no_kernels(generator):

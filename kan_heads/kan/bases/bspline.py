@@ -16,8 +16,10 @@ from kan_heads.kan.bases.bspline_flat import (
 )
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
-# Up to so many functions the flat form is unrolled; beyond, compiling would take minutes.
-_UNROLLED = 40
+# Where the flat form is unrolled. With more functions compiling takes minutes; sums over few features
+# are unrolled by inductor itself, which repeats all of it for each feature.
+_MOST_FUNCTIONS = 40
+_LEAST_FEATURES = 16
 
 
 @register_basis("bspline")
@@ -47,7 +49,7 @@ class BSplineBasis(Basis):
         # Intervals beyond each end of the grid on which some function is still alive.
         self.padding = 0 if self.linear_outside else order
         self.n_basis = config.grid_size + order
-        self.most_unrolled = _UNROLLED
+        self.unrolled = self.n_basis <= _MOST_FUNCTIONS and in_features >= _LEAST_FEATURES
         # Whole numbers: they survive any cast between precisions, where multiples of 1/6 do not.
         whole = cardinal_pieces(order)
         self.whole_pieces = [[float(value) for value in row] for row in whole]
@@ -120,7 +122,7 @@ class BSplineBasis(Basis):
         Returns:
             Sums, shape ``(n, out)``.
         """
-        if self.n_basis > self.most_unrolled:
+        if not self.unrolled:
             values = self.anchored(x) if anchored else self.forward(x)
             total = torch.nn.functional.linear(values.flatten(1), c.flatten(1))
             return total if extra is None else total + extra.sum(-1, keepdim=True)

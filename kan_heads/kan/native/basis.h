@@ -62,17 +62,10 @@ INLINE void base_values(int base, V x, V f[ORDERS]) {
     }
 }
 
-/* Where the grids of the features lie; one feature in all lanes, or one in each. */
+/* Where the grid of a feature lies, in all lanes. */
 typedef struct {
     V lower, step, inverse; /* inverse: 1 / step */
 } Grid;
-
-INLINE Grid grid_of(const Layer *layer, int i) {
-    Grid grid = {load_some(layer->lower + i, layer->in - i), load_some(layer->step + i, layer->in - i), {0}};
-    grid.step = choose(grid.step == 0, splat(1), grid.step); /* beyond the last feature */
-    grid.inverse = 1 / grid.step;
-    return grid;
-}
 
 INLINE Grid grid_of_one(const Layer *layer, int i) {
     return (Grid){splat(layer->lower[i]), splat(layer->step[i]), splat(1 / layer->step[i])};

@@ -21,6 +21,8 @@ from kan_heads.kan.native.library import library
 
 _FAMILIES: Dict[Type[Basis], int] = {BSplineBasis: 0, GaussianBasis: 1, FourierBasis: 2, ChebyshevBasis: 3}
 _BASES: Dict[Optional[str], int] = {None: 0, "identity": 1, "silu": 2}
+_ORDINARY = (Tensor, torch.nn.Parameter)
+_MOST_FUNCTIONS = 64  # the kernels keep the values of a block of rows on the stack: 3 kB for each
 _SHARE = 1 << 13  # inputs that are worth a thread of their own
 
 _INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
@@ -52,15 +54,22 @@ def _functions(dtype: torch.dtype) -> Optional[Dict[str, Any]]:
     return {name: getattr(found, name) for name in _SIGNATURES}
 
 
-def supports(x: Tensor, basis: Basis) -> bool:
-    """Tells whether there are kernels for these inputs; the first call may compile them."""
-    return (
-        type(basis) in _FAMILIES
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and x.dtype == basis.lower.dtype
-        and _functions(x.dtype) is not None
-    )
+def supports(x: Tensor, basis: Basis, *parameters: Optional[Tensor]) -> bool:
+    """Tells whether there are kernels for these tensors; the first call may compile them.
+
+    Kernels see addresses, so everything must be an ordinary tensor on the CPU in one precision. What
+    is not runs on torch formulas, or gets torch's own message.
+    """
+    if type(basis) not in _FAMILIES or basis.n_basis > _MOST_FUNCTIONS:
+        return False
+    if x.dtype not in (torch.float32, torch.float64):
+        return False
+    for tensor in (x, basis.lower, basis.step, getattr(basis, "pieces", None), *parameters):
+        if tensor is None:
+            continue
+        if type(tensor) not in _ORDINARY or tensor.device.type != "cpu" or tensor.dtype != x.dtype:
+            return False
+    return _functions(x.dtype) is not None
 
 
 def supports_base(base: Optional[str]) -> bool:

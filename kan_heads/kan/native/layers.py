@@ -31,11 +31,11 @@ class LayerKernels(Kernels):
         b: _Maybe,
         g: _Maybe = None,
         h: _Maybe = None,
-        push: _Task = (0, None),
-        pull: _Task = (0, None),
-        outer: Tuple[int, _Maybe, _Maybe] = (0, None, None),
+        push: _Task = (-1, None),
+        pull: _Task = (-1, None),
+        outer: Tuple[int, _Maybe, _Maybe] = (-1, None, None),
     ) -> None:
-        """Calls the kernel; each task is an order of derivative and where its result goes."""
+        """Calls the kernel; each task is an order of derivative (-1: none) and where its result goes."""
         lanes = 32 // x.element_size()  # half a vector, see layer.c
         width = -(-c.shape[0] // lanes) * lanes
         y = push[1]
@@ -63,7 +63,7 @@ class LayerKernels(Kernels):
     ) -> Tuple[_Maybe, Tensor, _Maybe]:
         """Gradients of :meth:`outputs` by x, c and b."""
         gx, gc, gb = _like(x if for_x else None), torch.empty_like(c), _like(b)
-        self._run(x, c, b, g, pull=(1, gx), outer=(0, gc, gb))
+        self._run(x, c, b, g, pull=(1 if for_x else -1, gx), outer=(0, gc, gb))
         return gx, gc, gb
 
     def pull_gradients(
@@ -71,7 +71,7 @@ class LayerKernels(Kernels):
     ) -> Tuple[_Maybe, Tensor, Tensor, _Maybe]:
         """Gradients of :meth:`pull` by x, g, c and b."""
         gx, gg, gc, gb = _like(x if for_x else None), torch.empty_like(g), torch.empty_like(c), _like(b)
-        self._run(x, c, b, g, h, push=(1, gg), pull=(2, gx), outer=(1, gc, gb))
+        self._run(x, c, b, g, h, push=(1, gg), pull=(2 if for_x else -1, gx), outer=(1, gc, gb))
         return gx, gg, gc, gb
 
 

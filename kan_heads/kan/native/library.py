@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,7 @@ SWITCH = "KAN_HEADS_KERNELS"
 _SOURCES = Path(__file__).parent
 _FLAGS = ["-std=gnu11", "-O2", "-ftree-vectorize", "-fPIC", "-shared"]
 _FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-# torch has loaded its OpenMP library already; a kernel that asks for one gets that, and its threads.
+# With gcc, and torch from PyPI, this is the OpenMP library that torch has loaded, and its threads.
 _OPENMP = ["-fopenmp"]
 _TIMEOUT = 300  # seconds
 
@@ -58,58 +59,76 @@ def library(dtype: torch.dtype) -> Optional[ctypes.CDLL]:
 
 def describe(dtype: torch.dtype) -> str:
     """Says in a few words what layers of this precision run on."""
-    return "torch formulas" if library(dtype) is None else f"C kernels ({_compiler()})"
+    return "torch formulas" if library(dtype) is None else f"C kernels ({' '.join(_compiler())})"
 
 
 def _load(dtype: torch.dtype) -> ctypes.CDLL:
     compiler = _compiler()
     flags = [*_FLAGS, _processor_flag(), *(["-DKAN_HEADS_DOUBLE"] if dtype == torch.float64 else [])]
     name = f"{_key(compiler, flags)}.so"
-    folder = cache_dir() / "kernels"
-    if (folder / name).is_file():
-        return ctypes.CDLL(str(folder / name))
-    sys.stderr.write(f"kan-heads: compiling CPU kernels for {dtype} with {compiler}, once, some seconds\n")
     try:
+        return ctypes.CDLL(str(cache_dir() / "kernels" / name))
+    except (OSError, RuntimeError):  # not there, made for another system, or there is no home folder
+        pass
+    program = " ".join(compiler)
+    sys.stderr.write(f"kan-heads: compiling CPU kernels for {dtype} with {program}, once, some seconds\n")
+    try:
+        folder = cache_dir() / "kernels"
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as scratch:
             built = _compile(compiler, flags, Path(scratch) / name)
             os.replace(built, folder / name)  # whole or not at all: others may be doing the same
         return ctypes.CDLL(str(folder / name))
-    except OSError:  # the cache cannot be written: for this process alone, then
+    except (OSError, RuntimeError) as error:  # no cache: for this process alone, then
+        if isinstance(error, CompilerError):
+            raise
         with tempfile.TemporaryDirectory(prefix="kan-heads-") as scratch:
             return ctypes.CDLL(str(_compile(compiler, flags, Path(scratch) / name)))
 
 
-def _compile(compiler: str, flags: List[str], target: Path) -> Path:
+class CompilerError(RuntimeError):
+    """The compiler is missing or rejects the sources."""
+
+
+def _compile(compiler: List[str], flags: List[str], target: Path) -> Path:
     for extra in (_OPENMP, []):  # some compilers come without OpenMP
-        command = [compiler, *flags, *extra, str(_SOURCES / "kernels.c"), "-o", str(target)]
+        command = [*compiler, *flags, *extra, str(_SOURCES / "kernels.c"), "-o", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
         if done.returncode == 0:
             return target
     lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-    raise RuntimeError(f"{compiler}: {lines[0].strip() if lines else f'exit status {done.returncode}'}")
+    reason = lines[0].strip() if lines else f"exit status {done.returncode}"
+    raise CompilerError(f"{' '.join(compiler)}: {reason}")
 
 
-def _compiler() -> str:
-    named = os.environ.get("CC") or (sysconfig.get_config_var("CC") or "").split(" ")[0]
-    for name in (named, "gcc", "clang", "cc"):
+def _compiler() -> List[str]:
+    """The command of the compiler: ``$CC``, arguments and all, or the first that is there."""
+    named = shlex.split(os.environ.get("CC", ""))
+    if named and not shutil.which(named[0]):
+        raise CompilerError(f"CC={os.environ['CC']}: not found; correct or unset it")
+    if named:
+        return named
+    own = (sysconfig.get_config_var("CC") or "").split(" ")[0]  # the one that made this Python
+    for name in (own, "gcc", "clang", "cc"):
         if name and shutil.which(name):
-            return name
-    raise RuntimeError("no C compiler found")
+            return [name]
+    raise CompilerError("no C compiler found")
 
 
 def _processor_flag() -> str:
     return "-march=native" if platform.machine().lower() in ("x86_64", "amd64") else "-mcpu=native"
 
 
-def _key(compiler: str, flags: List[str]) -> str:
+def _key(compiler: List[str], flags: List[str]) -> str:
     """Names what the result depends on: sources, compiler, flags and processor."""
-    command = [compiler, "--version"]
+    command = [*compiler, "--version"]
     version = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False).stdout
     digest = hashlib.sha256(version)
     for source in sorted(_SOURCES.glob("*.[ch]")):
         digest.update(source.read_bytes())
-    digest.update(" ".join([*flags, platform.machine(), _processor()]).encode())
+    digest.update(
+        " ".join([*compiler, *flags, *platform.libc_ver(), platform.machine(), _processor()]).encode()
+    )
     return digest.hexdigest()[:24]
 
 

@@ -80,7 +80,8 @@ INLINE void make_live(const Job *job, const int family, const int k, int rows, i
     const Layer *layer = job->layer;
     const Grid grid = grid_of_one(layer, i);
     const int count = family == BSPLINE ? k + 2 : live->count;
-    const int top = job->pull > job->outer ? job->pull : job->outer;
+    const int highest = job->pull > job->outer ? job->pull : job->outer;
+    const int top = highest > job->push ? highest : job->push;
     V p[ORDERS * count];
     for (int r = 0; r < (rows + LANES - 1) / LANES; r++) {
         V b[ORDERS], scale = h ? h[r] : splat(1);

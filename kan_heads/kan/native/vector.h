@@ -93,6 +93,8 @@ INLINE void vector_sincos(V x, V *sine, V *cosine) {
     V t = x * (REAL)0.6366197723675814 + MAGIC;
     V k = t - MAGIC;
     V r = (x - k * HALF_PI_HIGH) - k * HALF_PI_LOW;
+    /* Of a huge angle no digit of the remainder is left; keep it in range. NaN stays. */
+    r = choose(r > (REAL)0.8, splat(0.8), choose(r < (REAL)-0.8, splat(-0.8), r));
     V r2 = r * r;
     V s = {0}, c = {0};
     for (int n = TRIG_TERMS; n >= 0; n--) {
