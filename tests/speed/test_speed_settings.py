@@ -34,7 +34,7 @@ def program(*arguments):
         ({"rows": (10, 0)}, r"--rows 0 must be at least 1"),
         ({"features": (-1,)}, r"--features -1 must be at least 1"),
         ({"threads": 0}, r"--threads 0 must be at least 1"),
-        ({"seconds": -1.0}, r"--seconds -1.0 must not be negative"),
+        ({"seconds": -1.0}, r"--seconds -1.0 must be a number of seconds, not negative"),
         ({"cases": ("allegro-all",), "end_to_end": False}, r"--no-end-to-end leaves none"),
     ],
 )
