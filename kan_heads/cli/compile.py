@@ -23,7 +23,7 @@ def compile_(
     target: Annotated[
         str, typer.Option(help="What will load it: ase, pair_allegro, pair_nequip, ...")
     ] = "ase",
-    freeze: Annotated[bool, typer.Option(help="Turn B-splines into polynomials where faster.")] = True,
+    freeze: Annotated[bool, typer.Option(help="Turn one-output B-spline layers into polynomials.")] = True,
 ) -> None:
     """Compile a trained model; the result works where kan-heads is not installed."""
     from kan_heads.compiling import compile_model

@@ -1,10 +1,10 @@
 """Trained B-spline layers as plain polynomials, one for each interval, for inference.
 
 A spline is a polynomial between two knots. Training needs it as a sum of basis functions; a model
-that is only evaluated can look the polynomial up. Where a layer has one output that is one gathered number
-per power and input, with anchoring, extrapolation and base branch folded into the same pass. With more
-outputs the gathered rows grow with them, and the products of basis functions are faster when
-compiled; those layers stay.
+that is only evaluated can look the polynomial up. Where a layer has one output that is one gathered
+number per power and input, with anchoring, extrapolation and base branch folded into the same pass:
+compiled, faster than the basis for a few hundred rows and as fast for many. With more outputs the
+gathered rows grow with them and the basis is faster; those layers stay.
 """
 
 import copy
@@ -144,7 +144,7 @@ def reason_to_stay(layer: torch.nn.Module) -> str:
 
 
 def freeze(model: torch.nn.Module) -> FreezeReport:
-    """Freezes the KAN layers for which that is faster, in place.
+    """Freezes the KAN layers that are no slower as polynomials, in place.
 
     These are the B-spline layers with one output: the whole of a ``hidden: []`` readout, the last
     layer of every other. Values and forces stay the same to rounding.
@@ -187,7 +187,7 @@ class Freezable:
 
     @classmethod
     def freeze_kan(cls, model: torch.nn.Module) -> torch.nn.Module:
-        """Freezes the KAN layers of a model for which that is faster, see :func:`freeze`."""
+        """Freezes the layers of a model that are no slower as polynomials, see :func:`freeze`."""
         freeze(model)
         return model
 
