@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-import warnings
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
+from kan_heads.quiet import quiet
 
 SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
 
@@ -76,7 +76,7 @@ def compile_model(
     if target not in targets:
         raise unknown_name("--target", target, targets)
     _check_versions(mode)
-    with say("Loading the model and a training structure"), _quiet():
+    with say("Loading the model and a training structure"), quiet(logging.WARNING):
         model, data = _load(source)
     original = _evaluate(model, data, targets[target], device)
     report, note = None, ""
@@ -91,14 +91,14 @@ def compile_model(
     arguments = [source, output, "--mode", mode, "--device", device]
     arguments += ["--target", target] if mode == "aotinductor" else []
     arguments += ["--modifiers", "freeze_kan"] if report is not None and report.frozen else []
-    with say(f"Compiling with {mode}; this takes a minute or so"), _quiet():
+    with say(f"Compiling with {mode}; this takes a minute or so"), quiet(logging.WARNING):
         try:
             program.main(arguments)
         except Exception as error:
             raise ModelError(f"nequip-compile failed on {source}: {_first_line(error)}") from error
     if mode != "aotinductor":
         return CompileResult(report, note, {}, {}, 0)
-    with say("Comparing with the original"), _quiet():
+    with say("Comparing with the original"), quiet(logging.WARNING):
         found = _evaluate(_compiled(output, targets[target]), data, targets[target], device)
     return _compare(output, report, note, original, found, tolerance)
 
@@ -131,7 +131,7 @@ def _check_versions(mode: str) -> None:
         )
 
 
-def _load(source: str) -> List[Any]:
+def _load(source: str) -> Tuple[Any, Dict[str, Tensor]]:
     """Returns the eager model and a structure of its training data."""
     from nequip.model.saved_models import load_saved_model
     from nequip.utils.global_state import set_global_state
@@ -144,7 +144,7 @@ def _load(source: str) -> List[Any]:
             f"{source}: cannot be loaded as a checkpoint or package of the nequip framework together with "
             f"a structure of its training data ({_first_line(error)})"
         ) from error
-    return [model, data]
+    return model, data
 
 
 def _compiled(path: str, target: Dict[str, Any]) -> torch.nn.Module:
@@ -184,20 +184,6 @@ def _compare(
             )
     atoms = expected["forces"].shape[0] if "forces" in expected else 0
     return CompileResult(report, note, differences, relative, atoms)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what nequip and torch log about their own work from the user's screen."""
-    root = logging.getLogger()
-    before = root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kan_heads.errors import ModelError
+from kan_heads.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -64,13 +63,13 @@ class Functions:
 
 def eager_calculator(checkpoint: Path) -> Calculator:
     """An ASE calculator on the averaged weights of a checkpoint, as nequip evaluates them."""
-    with _quiet():
+    with quiet(logging.INFO):
         return _calculator_class()._from_saved_model(str(checkpoint), device="cpu")
 
 
 def compiled_calculator(model: Path) -> Calculator:
     """An ASE calculator on a model that ``nequip-compile`` wrote."""
-    with _quiet():
+    with quiet(logging.INFO):
         return _calculator_class().from_compiled_model(str(model), device="cpu")
 
 
@@ -86,7 +85,7 @@ def read_reference(path: Path) -> tuple[list[Atoms], Prediction]:
 def predict(calculator: Calculator, frames: Sequence[Atoms]) -> Prediction:
     """Energies and forces of frames."""
     energies, forces = [], []
-    with _quiet():
+    with quiet(logging.INFO):
         for frame in frames:
             atoms = frame.copy()
             atoms.calc = calculator
@@ -184,16 +183,3 @@ def _calculator_class() -> Any:
     except ModuleNotFoundError:  # nequip < 0.19
         from nequip.ase import NequIPCalculator
     return NequIPCalculator
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps nequip's messages and torch's warnings out of the output."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

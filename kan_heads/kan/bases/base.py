@@ -105,6 +105,10 @@ class Basis(torch.nn.Module):
         Returns:
             Sums, shape ``(n, out)``.
         """
+        return self.expand_all(x, c, anchored, extra)
+
+    def expand_all(self, x: Tensor, c: Tensor, anchored: bool, extra: Optional[Tensor]) -> Tensor:
+        """Does what :meth:`expand` does by evaluating every function at every input."""
         values = self.anchored(x) if anchored else self.forward(x)  # (n, in, n_basis)
         y = torch.nn.functional.linear(values.flatten(1), c.flatten(1))
         return y if extra is None else y + extra.sum(-1, keepdim=True)

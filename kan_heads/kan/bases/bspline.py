@@ -123,9 +123,7 @@ class BSplineBasis(Basis):
             Sums, shape ``(n, out)``.
         """
         if not self.unrolled:
-            values = self.anchored(x) if anchored else self.forward(x)
-            total = torch.nn.functional.linear(values.flatten(1), c.flatten(1))
-            return total if extra is None else total + extra.sum(-1, keepdim=True)
+            return self.expand_all(x, c, anchored, extra)
         origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
         if c.shape[0] == 1:
             padded = torch.nn.functional.pad(c[0] * self.scale, [self.padding, self.padding])

@@ -24,8 +24,10 @@ typedef struct {
     const REAL *pieces;       /* (order + 1, order + 1): order! times the polynomials of the B-spline */
 } Layer;
 
-/* Runs a statement for the basis of a layer with constants `family` and `k`. Splines of lower order
-   run as those of order 3 or 5, with polynomials that are 0. */
+/* Splines of lower order run as those of order 3 or 5, with polynomials that are 0. */
+INLINE int run_order(const Layer *layer) { return layer->order <= 3 ? 3 : 5; }
+
+/* Runs a statement for the basis of a layer with constants `family` and `k`. */
 #define WITH_BASIS(layer, ...)                 \
     do {                                       \
         if ((layer)->family == GAUSSIAN) {     \
@@ -37,7 +39,7 @@ typedef struct {
         } else if ((layer)->family == CHEBYSHEV) { \
             enum { family = CHEBYSHEV, k = 0 }; \
             __VA_ARGS__;                       \
-        } else if ((layer)->order <= 3) {      \
+        } else if (run_order(layer) == 3) {    \
             enum { family = BSPLINE, k = 3 };  \
             __VA_ARGS__;                       \
         } else {                               \
@@ -183,7 +185,7 @@ INLINE void chebyshev(const Layer *layer, Sink *sink, const int mode, const int 
 }
 
 INLINE void dense(const Layer *layer, const int family, Sink *sink, const int mode, const int top, V x,
-                         Grid grid) {
+                  Grid grid) {
     if (family == GAUSSIAN) gaussians(layer, sink, mode, top, x, grid);
     else if (family == FOURIER) harmonics(layer, sink, mode, top, x, grid);
     else chebyshev(layer, sink, mode, top, x, grid);
@@ -208,7 +210,7 @@ static void make_pieces(const Layer *layer, Pieces *out) {
 }
 
 /* Knot intervals beyond each end of the grid on which some B-spline is alive and may be asked for. */
-INLINE int padding(const Layer *layer) { return layer->linear ? 0 : layer->order; }
+INLINE int padding(const Layer *layer) { return layer->linear ? 0 : layer->order; } /* other bases: 0 */
 INLINE int n_cells(const Layer *layer) { return layer->grid_size + 2 * padding(layer); }
 
 /* The interval that an input belongs to, counted from the first that may be asked for, and where in it

@@ -136,7 +136,7 @@ static void any_block(const Job *job, int rows, const REAL *x, const REAL *g, co
 
 /* Rows first .. last - 1. `zero` holds a row of zeros, `zero_y` what it gives. */
 static void layer_rows(const Job *job, long first, long last, const REAL *x, const REAL *g, const REAL *h,
-                        const REAL *zero, const REAL *zero_y, REAL *y, REAL *gx, REAL *gc) {
+                       const REAL *zero, const REAL *zero_y, REAL *y, REAL *gx, REAL *gc) {
     const int in = job->layer->in, width = job->width, anchored = job->layer->anchored;
     REAL sum[width];
     memset(sum, 0, sizeof sum);
@@ -160,7 +160,7 @@ static void layer_rows(const Job *job, long first, long last, const REAL *x, con
 /* The parameters in the order in which this file reads them, or gradients by them brought back. */
 INLINE void pack(const Job *job, int n_out, const REAL *c, const REAL *base, REAL *packed) {
     const int in = job->layer->in, n_basis = job->layer->n_basis, width = job->width;
-    const int pad = job->layer->family == BSPLINE ? padding(job->layer) : 0, last = n_slots(job->layer);
+    const int pad = padding(job->layer), last = n_slots(job->layer);
     for (int o = 0; o < n_out; o++)
         for (int i = 0; i < in; i++) {
             REAL *to = packed + i * feature_size(job) + o;
@@ -171,7 +171,7 @@ INLINE void pack(const Job *job, int n_out, const REAL *c, const REAL *base, REA
 
 INLINE void unpack(const Job *job, int n_out, const REAL *packed, REAL *c, REAL *base) {
     const int in = job->layer->in, n_basis = job->layer->n_basis, width = job->width;
-    const int pad = job->layer->family == BSPLINE ? padding(job->layer) : 0, last = n_slots(job->layer);
+    const int pad = padding(job->layer), last = n_slots(job->layer);
     for (int o = 0; o < n_out; o++)
         for (int i = 0; i < in; i++) {
             const REAL *from = packed + i * feature_size(job) + o;
@@ -202,7 +202,7 @@ int kan_layer(const Layer *layer, long rows, int n_out, int width, const REAL *x
     pack(&job, n_out, c, base, packed);
     job.c = packed;
     if (layer->family == BSPLINE) make_pieces(layer, &job.pieces);
-    REAL *tables = y || gx ? make_tables(&job, layer->order > 3 ? 5 : 3, rows) : NULL;
+    REAL *tables = y || gx ? make_tables(&job, run_order(layer), rows) : NULL;
     job.tables = tables;
     if (y && layer->anchored && push == 0) any_block(&job, 1, zero, NULL, NULL, zero_y, NULL, NULL);
 #pragma omp parallel for schedule(static, 1) num_threads(threads)

@@ -79,9 +79,9 @@ def _load(dtype: torch.dtype) -> ctypes.CDLL:
             built = _compile(compiler, flags, Path(scratch) / name)
             os.replace(built, folder / name)  # whole or not at all: others may be doing the same
         return ctypes.CDLL(str(folder / name))
-    except (OSError, RuntimeError) as error:  # no cache: for this process alone, then
-        if isinstance(error, CompilerError):
-            raise
+    except CompilerError:
+        raise
+    except (OSError, RuntimeError):  # no cache: for this process alone, then
         with tempfile.TemporaryDirectory(prefix="kan-heads-") as scratch:
             return ctypes.CDLL(str(_compile(compiler, flags, Path(scratch) / name)))
 

@@ -35,12 +35,12 @@ typedef struct {
    both ends and have zeros where k is more than the order. */
 INLINE int n_slots(const Layer *layer) {
     if (layer->family != BSPLINE) return layer->n_basis;
-    return layer->n_basis + (layer->order <= 3 ? 3 : 5) - layer->order + 2 * padding(layer);
+    return layer->n_basis + run_order(layer) - layer->order + 2 * padding(layer);
 }
 
 INLINE int n_live(const Layer *layer) {
     if (layer->family != BSPLINE) return layer->n_basis + 1;
-    return (layer->order <= 3 ? 3 : 5) + 2;
+    return run_order(layer) + 2;
 }
 
 INLINE size_t feature_size(const Job *job) { return (size_t)(n_slots(job->layer) + 1) * job->width; }

@@ -34,7 +34,7 @@ INLINE void fetch(const Function *function, const int k, Place at, V c[MAX_LIVE]
 
 /* Value and derivatives up to `top` of a spline. */
 INLINE void spline(const Layer *layer, const Function *function, const int k, const int top, Place at,
-                          V f[ORDERS]) {
+                   V f[ORDERS]) {
     V c[MAX_LIVE];
     fetch(function, k, at, c);
     V value = c[k], slope = {0}, curvature = {0};

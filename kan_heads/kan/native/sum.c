@@ -36,7 +36,7 @@ static int make_table(const Layer *layer, const int family, const int k, const R
 }
 
 INLINE void evaluate(const Layer *layer, const int family, const int k, const int top, const Function *feature,
-                            V x, V f[ORDERS]) {
+                     V x, V f[ORDERS]) {
     if (family == BSPLINE) {
         spline(layer, feature, k, top, find(layer, x, feature->grid), f);
         return;
@@ -47,9 +47,10 @@ INLINE void evaluate(const Layer *layer, const int family, const int k, const in
 }
 
 INLINE void sum_block(const Layer *layer, const int family, const int k, const int top, const Table *t,
-                             int rows, const REAL *x, REAL *y, REAL *slope) {
+                      int rows, const REAL *x, REAL *y, REAL *slope) {
     const int in = layer->in;
-    V at[LANES][ROWS / LANES], slopes[LANES][ROWS / LANES], sum[ROWS / LANES] = {{0}};
+    Tile at, slopes;
+    V sum[ROWS / LANES] = {{0}};
     for (int i = 0; i < in; i += LANES) {
         const int some = in - i < LANES ? in - i : LANES;
         gather(x + i, in, some, rows, at);
@@ -69,7 +70,7 @@ INLINE void sum_block(const Layer *layer, const int family, const int k, const i
 }
 
 INLINE int sum(const Layer *layer, const int family, const int k, long rows, const REAL *x, const REAL *c,
-                      const REAL *base, REAL *y, REAL *slope) {
+               const REAL *base, REAL *y, REAL *slope) {
     Table t;
     const long in = layer->in;
     if (!make_table(layer, family, k, c, base, &t)) return 0;
@@ -119,7 +120,7 @@ INLINE void deposit(const int k, int stride, V cell, V a[MAX_LIVE], REAL *sums) 
 
 /* Adds the gradients of one vector of rows to `sums` and returns that by x. gy: dL/dy, gs: dL/dslope. */
 INLINE V add_gradients(const Layer *layer, const int family, const int k, const Function *feature, V x, V gy,
-                              V gs, REAL *sums, REAL *base_sums) {
+                       V gs, REAL *sums, REAL *base_sums) {
     V f[ORDERS], b[ORDERS];
     base_values(layer->base, x, b);
     store(base_sums, load(base_sums) + gy * b[0] + gs * b[1]);
@@ -144,9 +145,10 @@ INLINE V add_gradients(const Layer *layer, const int family, const int k, const 
 }
 
 INLINE void gradient_block(const Layer *layer, const int family, const int k, const Table *t, int rows,
-                                  const REAL *x, const REAL *gy, const REAL *gs, REAL *gx, REAL *sums) {
+                           const REAL *x, const REAL *gy, const REAL *gs, REAL *gx, REAL *sums) {
     const int in = layer->in;
-    V at[LANES][ROWS / LANES], along[LANES][ROWS / LANES], result[LANES][ROWS / LANES], up[ROWS / LANES] = {{0}};
+    Tile at, along, result;
+    V up[ROWS / LANES] = {{0}};
     if (gy) memcpy(up, gy, rows * sizeof(REAL));
     if (!gs) memset(along, 0, sizeof along);
     for (int i = 0; i < in; i += LANES) {
@@ -166,8 +168,8 @@ INLINE void gradient_block(const Layer *layer, const int family, const int k, co
 }
 
 INLINE void gradient_rows(const Layer *layer, const int family, const int k, const Table *t, long first,
-                                 long last, const REAL *x, const REAL *gy, const REAL *gs, const REAL *zeros,
-                                 REAL *gx, REAL *sums) {
+                          long last, const REAL *x, const REAL *gy, const REAL *gs, const REAL *zeros,
+                          REAL *gx, REAL *sums) {
     const long in = layer->in;
     REAL opposite = 0;
     for (long n = first; n < last; n += ROWS) {
@@ -196,8 +198,8 @@ INLINE void collect(const Layer *layer, const int family, const int k, const Tab
 }
 
 INLINE int gradients(const Layer *layer, const int family, const int k, long rows, const REAL *x,
-                            const REAL *c, const REAL *base, const REAL *gy, const REAL *gs, REAL *gx, REAL *gc,
-                            REAL *gb) {
+                     const REAL *c, const REAL *base, const REAL *gy, const REAL *gs, REAL *gx, REAL *gc,
+                     REAL *gb) {
     Table t;
     if (!make_table(layer, family, k, c, base, &t)) return 0;
     const int threads = layer->threads;
