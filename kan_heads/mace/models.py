@@ -1,0 +1,187 @@
+"""MACE models with KANs: made out of a stock model, and rebuilt wherever MACE rebuilds one."""
+
+import copy
+from typing import Any, Mapping, Optional
+
+import torch
+from e3nn import o3
+from e3nn.util.jit import compile_mode
+from mace import modules
+
+from kan_heads.errors import ModelError, exit_with_one_line
+from kan_heads.kan import KAN
+from kan_heads.mace.radial import radial_kan
+from kan_heads.mace.readouts import features_of, kan_readout
+from kan_heads.mace.settings import MACEKANConfig
+
+exit_with_one_line("mace_")
+
+
+@compile_mode("script")
+class ScaleShiftMACE(modules.ScaleShiftMACE):
+    """MACE's model of that name with KANs; MACE's own code knows its kind by the name.
+
+    Do not construct it: :func:`to_kan` makes it out of a stock model. MACE calls the constructor with what
+    ``extract_config_mace_model`` has read from such a model.
+    """
+
+    def __init__(self, *args: Any, readout_cls: Optional[type] = None, **kwargs: Any) -> None:
+        settings = getattr(readout_cls, "settings", None)
+        if settings is None:
+            raise ModelError("a KAN model of MACE is made by kan_heads.mace.models.to_kan")
+        super().__init__(*args, readout_cls=readout_cls.stock_class, **kwargs)
+        _insert(self, settings)
+
+    def kan_settings(self) -> MACEKANConfig:
+        """Returns where the KANs are and what they are made of."""
+        return type(self.readouts[-1]).settings
+
+    def select_head(self, index: int) -> "ScaleShiftMACE":
+        """Returns a model of one head only, with the predictions of that head.
+
+        Args:
+            index: place of the head in ``heads``.
+        """
+        from mace.tools.scripts_utils import remove_pt_head
+
+        settings = self.kan_settings()
+        single = to_kan(remove_pt_head(_stock_twin(self), self.heads[index]), settings)
+        for mine, its in zip(self.readouts, single.readouts, strict=True):
+            its.kans[0] = copy.deepcopy(mine.kans[index])
+            if hasattr(mine, "linear_kan"):
+                weight = mine.linear_kan.weight.detach().reshape(-1, len(self.heads), settings.features)
+                with torch.no_grad():
+                    its.linear_kan.weight.copy_(weight[:, index].flatten())
+        if settings.scope == "all":
+            for mine, its in zip(self.interactions, single.interactions, strict=True):
+                its.conv_tp_weights = copy.deepcopy(mine.conv_tp_weights)
+        return single
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Loads weights as usual.
+
+        Raises:
+            ModelError: if they were cut by an unpatched MACE, which does not know KANs with several heads.
+        """
+        own = self.state_dict()
+        for name, value in state_dict.items():
+            if ".kans." in name and name in own and own[name].shape != value.shape:
+                raise ModelError(
+                    f"{name} has shape {tuple(value.shape)}, the model {tuple(own[name].shape)}; if this "
+                    "selects a head of a multihead model, run `kan-heads patch apply mace` first"
+                )
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+
+def to_kan(
+    model: torch.nn.Module,
+    settings: MACEKANConfig,
+    features: Optional[int] = None,
+    keep_function: bool = True,
+) -> ScaleShiftMACE:
+    """Puts KANs into a stock model, in place.
+
+    Args:
+        model: MACE's ``ScaleShiftMACE``, fresh or trained.
+        settings: where the KANs go and what they are made of.
+        features: width of the features of each readout, for each head; the last readout's if ``None``.
+        keep_function: start with the predictions of ``model``; without it the readouts' KANs start
+            random, as published.
+
+    Returns:
+        The same object, now a KAN model.
+
+    Raises:
+        ModelError: if the model is of another class or holds parts that cannot be extended.
+        ConfigError: if the settings do not fit the model.
+    """
+    if isinstance(model, ScaleShiftMACE):
+        raise ModelError("the model holds KANs already")
+    if type(model).__name__ != modules.ScaleShiftMACE.__name__:
+        raise ModelError(
+            f"--kan: the model is a {type(model).__name__}; KANs go into --model MACE and ScaleShiftMACE"
+        )
+    if settings.features is None:
+        found = features_of(model.readouts[-1], len(model.heads)) or features
+        if found is None:
+            raise ModelError("the model has no nonlinear readout; say how many features its KANs shall have")
+        settings = settings.for_features(found)
+    _insert(model, settings)
+    if keep_function:
+        for readout in model.readouts:
+            for kan in readout.kans:
+                _silence(kan)
+    model.__class__ = ScaleShiftMACE
+    return model
+
+
+def kans_of(model: torch.nn.Module) -> Mapping[str, KAN]:
+    """Returns the KANs of a model, by module path."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, KAN)}
+
+
+def _insert(model: torch.nn.Module, settings: MACEKANConfig) -> None:
+    # All parts first: a part that cannot be extended leaves the model as it was.
+    readouts = []
+    for i, readout in enumerate(model.readouts):
+        product = model.products[-1 if len(model.readouts) == 1 else i]
+        irreps_in = o3.Irreps(str(product.linear.irreps_out))
+        readouts.append(kan_readout(readout, settings, irreps_in, len(model.heads)))
+    radial = []
+    if settings.scope == "all":
+        radial = [radial_kan(block.conv_tp_weights, settings.kan) for block in model.interactions]
+    for i, readout in enumerate(readouts):
+        model.readouts[i] = readout
+    for block, kan in zip(model.interactions, radial, strict=False):
+        block.conv_tp_weights = kan
+
+
+def _silence(kan: KAN) -> None:
+    """Makes a KAN the zero function, whose last layer learns at once."""
+    with torch.no_grad():
+        for parameter in kan.layers[-1].parameters():
+            parameter.zero_()
+
+
+def _stock_twin(model: ScaleShiftMACE) -> torch.nn.Module:
+    """Returns a stock model with the weights of ``model`` where it has such parts."""
+    from mace.tools.scripts_utils import extract_config_mace_model
+
+    config = extract_config_mace_model(model)
+    config["readout_cls"] = config["readout_cls"].stock_class
+    twin = modules.ScaleShiftMACE(**config).to(next(model.parameters()))
+    twin.load_state_dict(model.state_dict(), strict=False)
+    return twin
+
+
+def restore(model: ScaleShiftMACE, foundation: ScaleShiftMACE) -> None:
+    """Gives the model that MACE has built for fine-tuning the KANs of its foundation model.
+
+    MACE itself copies parameters of equal shape, but neither grids nor, for several heads, KAN readouts.
+    Every head starts with the readout of the foundation's only head, as MACE does it with its own readouts.
+    """
+    from mace.tools.finetuning_utils import load_foundations_elements
+    from mace.tools.utils import AtomicNumberTable
+
+    weight = next(model.parameters())
+    twin = load_foundations_elements(
+        _stock_twin(model),
+        _stock_twin(foundation),
+        AtomicNumberTable([int(z) for z in model.atomic_numbers]),
+        load_readout=True,
+        max_L=o3.Irreps(str(model.products[0].linear.irreps_out)).lmax,
+        default_dtype=weight.dtype,
+    )
+    model.readouts.load_state_dict(twin.readouts.state_dict(), strict=False)
+    for mine, its in zip(model.readouts, foundation.readouts, strict=True):
+        for i in range(len(mine.kans)):
+            mine.kans[i] = copy.deepcopy(its.kans[0]).to(weight)
+        if hasattr(mine, "linear_kan"):
+            columns = its.linear_kan.weight.detach().reshape(-1, mine.features)  # (n_channels, features)
+            with torch.no_grad():
+                mine.linear_kan.weight.copy_(columns.repeat(1, len(mine.kans)).flatten())
+    if model.kan_settings().scope == "all":
+        for mine, its in zip(model.interactions, foundation.interactions, strict=True):
+            mine.conv_tp_weights = copy.deepcopy(its.conv_tp_weights).to(weight)

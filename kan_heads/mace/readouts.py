@@ -1,0 +1,219 @@
+"""Readouts of MACE with a KAN beside their linear map.
+
+MACE rebuilds a model from the *classes* of its parts and nothing else (``extract_config_mace_model``), for
+``torch.compile``, fine-tuning and the selection of a head. So each readout's class carries the settings
+of its model: it is bound to them, as :func:`bound` tells, and pickles with them.
+"""
+
+import copyreg
+import functools
+from typing import Any, Optional, Tuple, Type
+
+import torch
+from e3nn import o3
+from e3nn.util.jit import compile_mode
+from mace.modules.blocks import LinearReadoutBlock, NonLinearBiasReadoutBlock, NonLinearReadoutBlock
+from mace.modules.irreps_tools import mask_head
+from torch import Tensor
+
+from kan_heads.errors import ModelError
+from kan_heads.kan import KAN
+from kan_heads.mace.settings import MACEKANConfig
+
+
+class _Bindable(type):
+    """Class of the readout classes: they may be bound to settings, and then pickle with these."""
+
+    @property
+    def model_class(cls) -> type:
+        """The model class that such a readout belongs to; MACE's patch asks for it."""
+        from kan_heads.mace.models import ScaleShiftMACE
+
+        return ScaleShiftMACE
+
+    def __repr__(cls) -> str:
+        bound_to = "" if cls.settings is None else f" {cls.settings.to_dict()}"
+        return f"<class '{cls.__module__}.{cls.__qualname__}'{bound_to}>"
+
+
+@functools.cache
+def bound(block: type, settings: MACEKANConfig) -> type:
+    """Returns the subclass of a readout class that carries ``settings``; always the same one."""
+    body = {"settings": settings, "__module__": block.__module__, "__doc__": block.__doc__}
+    return type(block)(block.__name__, (block,), body)
+
+
+def _reduce(block: "_Bindable") -> Any:
+    return block.__qualname__ if block.settings is None else (bound, (block.__base__, block.settings))
+
+
+copyreg.pickle(_Bindable, _reduce)
+
+
+class _KANReadout(torch.nn.Module, metaclass=_Bindable):
+    """What both readouts share: one KAN for each head of the model, on the head's own features."""
+
+    settings: Optional[MACEKANConfig] = None
+    stock_class: Type[torch.nn.Module] = NonLinearReadoutBlock
+
+    def __init__(self, stock: torch.nn.Module, *signature_of_mace: object) -> None:
+        super().__init__()
+        if signature_of_mace or not isinstance(stock, torch.nn.Module):
+            raise ModelError(
+                "MACE builds a stock model around the readout of a KAN model and would lose the rest of it; "
+                "run `kan-heads patch apply mace`"
+            )
+        if self.settings is None:
+            raise TypeError(
+                f"{type(self).__name__} must be bound to settings, see kan_heads.mace.readouts.bound"
+            )
+
+    def _add_kans(self, num_heads: int, like: Tensor) -> None:
+        settings = self.settings
+        self.features = settings.features
+        self.num_heads = num_heads
+        self.hidden_irreps = o3.Irreps(
+            f"{num_heads * settings.features}x0e"
+        )  # MACE reads the width from here
+        self.kans = torch.nn.ModuleList([KAN(settings.widths, settings.kan) for _ in range(num_heads)]).to(
+            like
+        )
+        columns = torch.eye(num_heads).to(like)  # (n_heads, n_heads)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def _kan_energies(self, features: Tensor) -> Tensor:
+        """Applies each head's KAN: (n_atoms, n_heads * features) -> (n_atoms, n_heads)."""
+        if self.num_heads == 1:
+            return self.kans[0](features)
+        # A sum, not a stack: TorchScript's profiler drops gradients through lists of tensors.
+        energies = torch.zeros_like(features[:, : self.num_heads])  # (n_atoms, n_heads)
+        for head, kan in enumerate(self.kans):
+            own = features[:, head * self.features : (head + 1) * self.features]  # (n_atoms, features)
+            energies = energies + kan(own) * self.columns[head]
+        return energies
+
+
+@compile_mode("script")
+class LinearKANReadoutBlock(_KANReadout):
+    r"""Readout of an intermediate layer, :math:`W x + \mathrm{KAN}(W' x)`.
+
+    It takes over the linear map of the readout that it replaces. There is one KAN for each head.
+
+    Args:
+        stock: MACE's ``LinearReadoutBlock``.
+        irreps_in: irreps of the node features.
+        num_heads: number of heads of the model.
+
+    Source: Wang et al. 2024, Figure 4; their code, mace-kan.
+    """
+
+    def __init__(
+        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
+    ) -> None:
+        super().__init__(stock, *signature_of_mace)
+        self.linear = stock.linear
+        weight = next(stock.parameters())
+        self._add_kans(num_heads, weight)
+        self.linear_kan = o3.Linear(irreps_in, self.hidden_irreps).to(weight)
+
+    def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
+        """Returns the energy of each atom for each head.
+
+        Args:
+            x: node features, shape ``(n_atoms, irreps_in.dim)``.
+            heads: not used; each atom's own column is chosen by the model.
+
+        Returns:
+            Energies, shape ``(n_atoms, n_heads)``.
+        """
+        return self.linear(x) + self._kan_energies(self.linear_kan(x))
+
+
+@compile_mode("script")
+class NonLinearKANReadoutBlock(_KANReadout):
+    r"""Readout of the last layer, :math:`W_2 h + \mathrm{KAN}(h)` with :math:`h = \sigma(W_1 x)`.
+
+    It takes over the weights of the readout that it replaces. There is one KAN for each head.
+
+    Args:
+        stock: MACE's ``NonLinearReadoutBlock``.
+        irreps_in: irreps of the node features.
+        num_heads: number of heads of the model.
+
+    Source: Wang et al. 2024, Figure 4; their code, mace-kan.
+    """
+
+    def __init__(
+        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
+    ) -> None:
+        super().__init__(stock, *signature_of_mace)
+        self.linear_1 = stock.linear_1
+        self.non_linearity = stock.non_linearity
+        self.linear_2 = stock.linear_2
+        self._add_kans(num_heads, next(stock.parameters()))
+
+    def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
+        """Returns the energy of each atom for each head.
+
+        Args:
+            x: node features, shape ``(n_atoms, irreps_in.dim)``.
+            heads: head of each atom, shape ``(n_atoms,)``; only the features of that head count.
+
+        Returns:
+            Energies, shape ``(n_atoms, n_heads)``.
+        """
+        h = self._masked(self.non_linearity(self.linear_1(x)), heads)  # (n_atoms, n_heads * features)
+        return self.linear_2(h) + self._kan_energies(h)
+
+    def _masked(self, h: Tensor, heads: Optional[Tensor]) -> Tensor:
+        if self.num_heads > 1 and heads is not None:
+            return mask_head(h, heads, self.num_heads)
+        return h
+
+
+@compile_mode("script")
+class NonLinearBiasKANReadoutBlock(NonLinearKANReadoutBlock):
+    r"""The same beside MACE's readout with biases, :math:`h = \sigma(W_m \sigma(W_1 x) + b_m)`."""
+
+    stock_class = NonLinearBiasReadoutBlock
+
+    def __init__(
+        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
+    ) -> None:
+        super().__init__(stock, irreps_in, num_heads, *signature_of_mace)
+        self.linear_mid = stock.linear_mid
+
+    def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
+        """As that of :class:`NonLinearKANReadoutBlock`."""
+        h = self._masked(self.non_linearity(self.linear_1(x)), heads)  # (n_atoms, n_heads * features)
+        h = self._masked(self.non_linearity(self.linear_mid(h)), heads)
+        return self.linear_2(h) + self._kan_energies(h)
+
+
+_BY_STOCK_CLASS = {
+    LinearReadoutBlock.__name__: LinearKANReadoutBlock,
+    NonLinearReadoutBlock.__name__: NonLinearKANReadoutBlock,
+    NonLinearBiasReadoutBlock.__name__: NonLinearBiasKANReadoutBlock,
+}
+
+
+def kan_readout(
+    stock: torch.nn.Module, settings: MACEKANConfig, irreps_in: o3.Irreps, num_heads: int
+) -> torch.nn.Module:
+    """Builds the readout that replaces a stock one and takes over its weights.
+
+    Raises:
+        ModelError: if there is none for that class of readout.
+    """
+    name = type(stock).__name__
+    if name not in _BY_STOCK_CLASS:
+        raise ModelError(
+            f"a readout is a {name}, which kan-heads cannot extend; known: {', '.join(_BY_STOCK_CLASS)}"
+        )
+    return bound(_BY_STOCK_CLASS[name], settings)(stock, irreps_in, num_heads)
+
+
+def features_of(readout: torch.nn.Module, num_heads: int) -> Optional[int]:
+    """Returns the number of features for each head of a readout, ``None`` for a linear one."""
+    irreps: Optional[Tuple] = getattr(readout, "hidden_irreps", None)
+    return None if irreps is None else o3.Irreps(str(irreps)).count((0, 1)) // num_heads

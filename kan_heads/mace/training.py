@@ -1,0 +1,123 @@
+"""What ``mace_run_train --kan`` does between building a model and training it."""
+
+import argparse
+import logging
+from typing import Any, Dict, List, Optional
+
+import torch
+from torch import Tensor
+
+from kan_heads.errors import ConfigError
+from kan_heads.kan import KAN
+from kan_heads.mace.arguments import check_without_kan, settings_from
+from kan_heads.mace.models import ScaleShiftMACE, kans_of, restore, to_kan
+
+#: How many training frames the grids are fitted to, spread evenly over the set.
+_CALIBRATION_FRAMES = 32
+
+
+def configure(
+    model: torch.nn.Module, args: argparse.Namespace, train_loader: Any, foundation: Optional[torch.nn.Module]
+) -> torch.nn.Module:
+    """Turns the model that MACE has built into a KAN model; the patched ``configure_model`` calls this.
+
+    Args:
+        model: the model, on the processor.
+        args: MACE's arguments with those of :func:`kan_heads.mace.arguments.add_arguments`.
+        train_loader: MACE's loader; only its data set is read, so no random state moves.
+        foundation: the model of ``--foundation_model``, if any.
+
+    Returns:
+        The same model, unchanged where neither ``--kan`` nor the foundation model asks for KANs.
+
+    Raises:
+        ConfigError: if options contradict each other.
+        ModelError: if the model cannot hold KANs.
+    """
+    inherited = isinstance(foundation, ScaleShiftMACE)
+    if not args.kan:
+        check_without_kan(args)
+        if args.kan_freeze_backbone and not inherited:
+            raise ConfigError("--kan_freeze_backbone needs --kan, or a foundation model that holds KANs")
+        if not inherited:
+            return model
+        restore(model, foundation)
+    else:
+        if inherited:
+            raise ConfigError("--kan: the foundation model has KANs already; leave out --kan and its options")
+        if getattr(args, "lora", False):
+            raise ConfigError("--lora trains parts of linear maps only, not KANs; leave out --kan or --lora")
+        model = _new_kans(model, args, train_loader, foundation is not None)
+    if args.kan_freeze_backbone:
+        _freeze_backbone(model)
+    _report(model, args.kan_freeze_backbone)
+    return model
+
+
+def calibrate(model: ScaleShiftMACE, frames: List[Any], margin: float = 0.25) -> None:
+    """Fits the grids of all KANs to the features that some frames give.
+
+    Args:
+        model: changed in place; a KAN whose last layer is zero stays the zero function.
+        frames: MACE's ``AtomicData``.
+        margin: how far a grid reaches beyond the data, as a share of their range.
+    """
+    from mace.tools.torch_geometric.batch import Batch
+
+    kans = kans_of(model)
+    seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
+    hooks = [
+        kan.register_forward_pre_hook(lambda _, inputs, rows=seen[path]: rows.append(inputs[0].detach()))
+        for path, kan in kans.items()
+    ]
+    device = next(model.parameters()).device
+    try:
+        for frame in frames:
+            batch = Batch.from_data_list([frame]).to(device)
+            model(batch.to_dict(), training=False, compute_force=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for path, kan in kans.items():
+        kan.calibrate(torch.cat(seen[path]), margin)
+    _share_with_all_ranks(model, kans)
+
+
+def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: bool) -> ScaleShiftMACE:
+    from e3nn import o3
+
+    settings = settings_from(args)
+    keep = trained or settings.preset == "recommended"
+    model = to_kan(model, settings, o3.Irreps(args.MLP_irreps).count((0, 1)), keep_function=keep)
+    if settings.calibrate:
+        data = train_loader.dataset
+        step = max(1, len(data) // _CALIBRATION_FRAMES)
+        calibrate(model, [data[i] for i in range(0, len(data), step)][:_CALIBRATION_FRAMES])
+    return model
+
+
+def _share_with_all_ranks(model: torch.nn.Module, kans: Dict[str, KAN]) -> None:
+    """Every process of a distributed run gets the grids of the first one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        state = [{path: kan.state_dict() for path, kan in kans.items()}]
+        torch.distributed.broadcast_object_list(state, src=0)
+        for path, kan in kans.items():
+            kan.load_state_dict(state[0][path])
+
+
+def _freeze_backbone(model: ScaleShiftMACE) -> None:
+    trainable = {id(p) for p in model.readouts.parameters()}
+    trainable.update(id(p) for kan in kans_of(model).values() for p in kan.parameters())
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in trainable)
+
+
+def _report(model: ScaleShiftMACE, frozen: bool) -> None:
+    settings, kans = model.kan_settings(), kans_of(model)
+    options = ", ".join(f"{name}: {value}" for name, value in settings.to_dict().items())
+    n_parameters = sum(p.numel() for kan in kans.values() for p in kan.parameters())
+    logging.info(f"KAN: {options}")
+    for path, kan in kans.items():
+        logging.info(f"KAN: {path}: {kan.dims}")
+    rest = "; the backbone is frozen" if frozen else ""
+    logging.info(f"KAN: {n_parameters} parameters in {len(kans)} KANs{rest}")

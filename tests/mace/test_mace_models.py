@@ -1,0 +1,227 @@
+"""A KAN model of MACE: how it starts, and that MACE can rebuild, save and script it."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import mace_models
+import pytest
+import torch
+from ase import Atoms
+from e3nn.util import jit
+from mace.tools.scripts_utils import extract_config_mace_model, extract_model
+
+from kan_heads.errors import ModelError
+from kan_heads.mace import readouts
+from kan_heads.mace.models import ScaleShiftMACE, kans_of, to_kan
+from kan_heads.mace.settings import MACEKANConfig
+from kan_heads.mace.training import calibrate
+
+SETTINGS = [
+    {"preset": "recommended"},
+    {"preset": "published"},
+    {"preset": "recommended", "scope": "all"},
+    {"basis": "gaussian", "hidden": [4]},
+    {"basis": "fourier", "base": "silu"},
+    {"basis": "chebyshev"},
+]
+IDS = ["recommended", "published", "all", "gaussian", "fourier", "chebyshev"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+def test_starts_with_the_predictions_of_the_stock_model(settings, double):
+    before = mace_models.predict(mace_models.stock(), mace_models.crystal())
+    model = mace_models.kan(settings, stir=False)
+    assert mace_models.difference(before, mace_models.predict(model, mace_models.crystal())) < 1e-12
+    calibrate(model, [mace_models.frame(mace_models.crystal())])
+    assert mace_models.difference(before, mace_models.predict(model, mace_models.crystal())) < 1e-12
+
+
+def test_published_start_is_random_and_its_widths_are_the_papers(double):
+    before = mace_models.predict(mace_models.stock(), mace_models.crystal())
+    model = mace_models.kan({"preset": "published"}, keep_function=False, stir=False)
+    assert mace_models.difference(before, mace_models.predict(model, mace_models.crystal())) > 1e-3
+    assert [kan.dims for kan in kans_of(model).values()] == [[8, 4, 2, 1], [8, 4, 2, 1]]
+    layer = model.readouts[0].kans[0].layers[0]
+    assert layer.coefficients.shape == (4, 8, 3 + 3)
+    assert (layer.basis.lower.min(), layer.basis.upper.max()) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+def test_extract_model_rebuilds_it_exactly(settings, dtype):
+    model = mace_models.kan(settings)
+    calibrate(model, [mace_models.frame(mace_models.crystal())])
+    rebuilt = extract_model(model)
+    assert type(rebuilt) is ScaleShiftMACE
+    assert rebuilt.kan_settings() == model.kan_settings()
+    assert set(rebuilt.state_dict()) == set(model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(rebuilt.parameters(), model.parameters(), strict=True))
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, rebuilt))
+    assert mace_models.difference(a, b) == 0.0
+    again = extract_model(rebuilt)
+    assert mace_models.difference(a, mace_models.predict(again, mace_models.crystal())) == 0.0
+
+
+@pytest.mark.parametrize("num_interactions", [1, 3])
+def test_rebuilds_with_any_number_of_layers(num_interactions, double):
+    model = mace_models.kan(num_interactions=num_interactions)
+    assert len(kans_of(model)) == num_interactions
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, extract_model(model)))
+    assert mace_models.difference(a, b) == 0.0
+
+
+def test_last_readout_only(double):
+    model = mace_models.kan(use_last_readout_only=True)
+    assert len(kans_of(model)) == 1
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, extract_model(model)))
+    assert mace_models.difference(a, b) == 0.0
+
+
+def test_readout_with_biases(double):
+    from mace.modules.blocks import NonLinearBiasReadoutBlock
+
+    before = mace_models.predict(
+        mace_models.stock(readout_cls=NonLinearBiasReadoutBlock), mace_models.crystal()
+    )
+    model = mace_models.kan(stir=False, readout_cls=NonLinearBiasReadoutBlock)
+    assert mace_models.difference(before, mace_models.predict(model, mace_models.crystal())) < 1e-12
+    a = mace_models.predict(model, mace_models.crystal())
+    assert mace_models.difference(a, mace_models.predict(extract_model(model), mace_models.crystal())) == 0.0
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+def test_scripted_as_mace_does_it_for_lammps(settings, dtype):
+    model = mace_models.kan(settings)
+    expected = mace_models.predict(model, mace_models.crystal())
+    scripted = jit.compile(copy.deepcopy(model))
+    file = io.BytesIO()
+    torch.jit.save(scripted, file)
+    file.seek(0)
+    loaded = torch.jit.load(file)
+    # The first calls run without, the later ones with TorchScript's optimisations.
+    for _ in range(4):
+        assert mace_models.difference(expected, mace_models.predict(loaded, mace_models.crystal())) < (
+            1e-11 if dtype == torch.float64 else 2e-5
+        )
+
+
+def test_several_heads_scripted(double):
+    heads = ("a", "b")
+    model = mace_models.kan({"hidden": [4]}, heads=heads)
+    scripted = jit.compile(copy.deepcopy(model))
+    for head in heads:
+        expected = mace_models.predict(model, mace_models.crystal(), heads=heads, head=head)
+        for _ in range(3):
+            found = mace_models.predict(scripted, mace_models.crystal(), heads=heads, head=head)
+            assert mace_models.difference(expected, found) < 1e-11
+
+
+def test_pickled_models_in_a_fresh_process(double, tmp_path):
+    for name, settings in zip(IDS, SETTINGS, strict=True):
+        model = mace_models.kan(settings)
+        torch.save(model, tmp_path / f"{name}.model")
+        torch.save(
+            mace_models.predict(model, mace_models.crystal())["forces"].detach(), tmp_path / f"{name}.pt"
+        )
+    code = (
+        "import sys, torch, mace_models; torch.set_default_dtype(torch.float64)\n"
+        "for name in sys.argv[2:]:\n"
+        "    model = torch.load(f'{sys.argv[1]}/{name}.model', weights_only=False)\n"
+        "    forces = torch.load(f'{sys.argv[1]}/{name}.pt')\n"
+        "    found = mace_models.predict(model, mace_models.crystal())['forces']\n"
+        "    assert (found - forces).abs().max() < 1e-12, name\n"
+        "    print(model.kan_settings())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), *IDS]
+    folder = Path(mace_models.__file__).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = [repr(MACEKANConfig.from_dict(settings).for_features(8)) for settings in SETTINGS]
+    assert done.stdout.splitlines()[-len(IDS) :] == expected
+
+
+def test_bound_class_is_one_object_and_pickles():
+    settings = MACEKANConfig.from_dict({}).for_features(8)
+    block = readouts.bound(readouts.NonLinearKANReadoutBlock, settings)
+    assert readouts.bound(readouts.NonLinearKANReadoutBlock, settings) is block
+    assert pickle.loads(pickle.dumps(block)) is block
+    assert pickle.loads(pickle.dumps(readouts.NonLinearKANReadoutBlock)) is readouts.NonLinearKANReadoutBlock
+    assert "grid_size" in repr(block)
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS[:1], *SETTINGS[2:]], ids=[*IDS[:1], *IDS[2:]])
+def test_isolated_atoms_have_exactly_their_reference_energy(settings, dtype):
+    model = mace_models.kan(settings)
+    found = mace_models.predict(model, Atoms("C", [(0, 0, 0)]), Atoms("O", [(0, 0, 0)]))
+    expected = model.atomic_energies_fn.atomic_energies[0]
+    assert torch.equal(found["energy"].detach(), expected.to(dtype))
+
+
+def test_published_preset_moves_isolated_atoms(double):
+    """What phi(0) = 0 is for: without it a free atom has the energy of the KANs at 0."""
+    model = mace_models.kan({"preset": "published"}, keep_function=False)
+    found = mace_models.predict(model, Atoms("C", [(0, 0, 0)]))
+    assert abs(float(found["energy"]) - mace_models.E0S[0]) > 1e-4
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:3], ids=IDS[:3])
+def test_energy_is_smooth_where_a_neighbour_crosses_the_cutoff(settings, double):
+    model = mace_models.kan(settings)
+
+    def energy(distance):
+        return float(mace_models.predict(model, Atoms("CO", [(0, 0, 0), (distance, 0, 0)]))["energy"])
+
+    assert abs(energy(mace_models.R_MAX - 1e-4) - energy(mace_models.R_MAX + 1e-4)) < 1e-9
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:3], ids=IDS[:3])
+def test_forces_are_the_derivative_of_the_energy(settings, double):
+    model = mace_models.kan(settings)
+    atoms, step = mace_models.crystal(), 1e-5
+    forces = mace_models.predict(model, atoms)["forces"]
+    ahead, behind = atoms.copy(), atoms.copy()
+    ahead.positions[3, 1] += step
+    behind.positions[3, 1] -= step
+    energies = mace_models.predict(model, ahead, behind)["energy"]
+    assert float(forces[3, 1]) == pytest.approx(float(energies[1] - energies[0]) / (2 * step), abs=1e-7)
+
+
+def test_stock_mace_that_is_not_patched_says_so_instead_of_losing_kans(double):
+    from mace import modules
+
+    config = extract_config_mace_model(mace_models.kan())
+    with pytest.raises(ModelError, match="kan-heads patch apply mace"):
+        modules.ScaleShiftMACE(**config)
+
+
+def test_what_cannot_hold_kans_is_left_as_it_was(double):
+    model = mace_models.stock()
+    model.readouts[1] = torch.nn.Linear(2, 2)
+    before = model.readouts[0]
+    with pytest.raises(ModelError, match=r"Linear, which kan-heads cannot extend.*NonLinearReadoutBlock"):
+        to_kan(model, MACEKANConfig.from_dict({}), 8)
+    assert model.readouts[0] is before
+    with pytest.raises(ModelError, match="holds KANs already"):
+        to_kan(mace_models.kan(), MACEKANConfig.from_dict({}))
+    with pytest.raises(ModelError, match="the model is a Linear"):
+        to_kan(torch.nn.Linear(2, 2), MACEKANConfig.from_dict({}))
+
+
+def test_radial_network_with_norms_is_refused(double):
+    settings = MACEKANConfig.from_dict({"scope": "all"})
+    model = mace_models.stock()
+    model.interactions[1].conv_tp_weights = torch.nn.Sequential(torch.nn.Linear(6, 8))
+    with pytest.raises(ModelError, match="a radial network is a Sequential"):
+        to_kan(model, settings)
+
+
+def test_changed_radial_kans_survive_or_are_refused_but_never_random(double):
+    """Without ``hs``, MACE would rebuild other radial networks and fill them with random weights."""
+    model = mace_models.kan({"scope": "all"})
+    config = extract_config_mace_model(model)
+    assert list(config["radial_MLP"]) == [8, 8]
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, ScaleShiftMACE(**config)))
+    assert mace_models.difference(a, b) > 1e-3  # before its weights are loaded, it is another model
