@@ -1,0 +1,163 @@
+"""What happens between MACE building a model and training it: calibration, freezing, refusals."""
+
+import argparse
+import types
+
+import mace_models
+import pytest
+import torch
+
+from kan_heads.errors import ConfigError, ModelError
+from kan_heads.kan import KAN
+from kan_heads.mace.arguments import add_arguments
+from kan_heads.mace.models import ScaleShiftMACE, kans_of
+from kan_heads.mace.training import calibrate, configure
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(words)
+    args.MLP_irreps = "8x0e"
+    return args
+
+
+def loader():
+    structures = []
+    for i in range(40):
+        atoms = mace_models.crystal()
+        atoms.rattle(0.02 * i, seed=i)
+        structures.append(mace_models.frame(atoms))
+    return types.SimpleNamespace(dataset=structures)
+
+
+def build(*words, foundation=None, **of_stock):
+    return configure(mace_models.stock(**of_stock), arguments(*words), loader(), foundation)
+
+
+def test_without_kan_the_model_is_the_one_that_came_in():
+    model = mace_models.stock()
+    assert configure(model, arguments(), None, None) is model
+    assert not isinstance(model, ScaleShiftMACE)
+
+
+def test_calibrated_grids_hold_the_features_of_the_data(caplog):
+    caplog.set_level("INFO")
+    model = build("--kan")
+    for kan in kans_of(model).values():
+        assert float(kan.layers[0].basis.lower.min()) > -4.0  # moved away from where they started
+    seen = {}
+    for path, kan in kans_of(model).items():
+        kan.register_forward_pre_hook(lambda _, inputs, path=path: seen.update({path: inputs[0]}))
+    for record in loader().dataset[::8]:
+        model({**_batch(record)}, compute_force=False)
+        for path, kan in kans_of(model).items():
+            assert all(float(share.max()) == 0.0 for share in kan.coverage(seen[path]))
+    logged = caplog.text
+    assert "preset: recommended" in logged
+    assert "readouts.0.kans.0: [8, 1]" in logged
+
+
+def _batch(record):
+    from mace.tools.torch_geometric.batch import Batch
+
+    return Batch.from_data_list([record]).to_dict()
+
+
+def test_calibration_moves_no_random_state_and_no_loader():
+    data = loader()
+    torch.manual_seed(3)
+    build("--kan", "--kan_calibrate", "False")
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    model = mace_models.stock()
+    configure(model, arguments("--kan"), data, None)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_switched_off():
+    model = build("--kan", "--kan_calibrate", "False")
+    for kan in kans_of(model).values():
+        assert (float(kan.layers[0].basis.lower.min()), float(kan.layers[0].basis.upper.max())) == (-4.0, 4.0)
+
+
+def test_foundation_model_keeps_its_predictions_whatever_the_preset():
+    foundation = mace_models.stock(seed=7)
+    for words in (("--kan",), ("--kan", "--kan_preset", "published"), ("--kan", "--kan_scope", "all")):
+        # MACE has copied the foundation's weights into the model by then.
+        model = configure(mace_models.stock(seed=7), arguments(*words), loader(), foundation)
+        expected = mace_models.predict(foundation, mace_models.crystal())
+        found = mace_models.predict(model, mace_models.crystal())
+        assert mace_models.difference(expected, found) < 1e-12
+
+
+def test_frozen_backbone_leaves_the_kans_and_their_readouts():
+    for words, extra in (((), ()), (("--kan_scope", "all"), ("conv_tp_weights",))):
+        model = build("--kan", "--kan_freeze_backbone", *words)
+        trainable = [name for name, p in model.named_parameters() if p.requires_grad]
+        assert trainable
+        assert all(name.startswith("readouts.") or any(e in name for e in extra) for name in trainable)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1)
+        for _ in range(2):  # the first step moves only the last layers, which start at zero
+            optimizer.zero_grad()
+            found = mace_models.predict(model, mace_models.crystal(), training=True)
+            (found["energy"].square().sum() + found["forces"].square().sum()).backward()
+            optimizer.step()
+        moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        assert moved == set(trainable)
+
+
+def test_kan_foundation_keeps_its_kans_without_any_option():
+    foundation = mace_models.kan({"hidden": [4]})
+    calibrate(foundation, loader().dataset[:2])
+    target = mace_models.kan({"hidden": [4]}, seed=9)
+    with torch.no_grad():
+        for name, value in target.state_dict().items():
+            if not name.startswith("readouts"):
+                value.copy_(foundation.state_dict()[name])
+    model = configure(target, arguments("--kan_freeze_backbone"), loader(), foundation)
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, foundation))
+    assert mace_models.difference(a, b) < 1e-12
+    assert not model.node_embedding.linear.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--kan_basis", "gaussian"), r"--kan_basis needs --kan"),
+        (("--kan_calibrate", "False"), r"--kan_calibrate needs --kan"),
+        (("--kan_freeze_backbone",), r"needs --kan, or a foundation model that holds KANs"),
+    ],
+)
+def test_options_without_kan(words, message):
+    with pytest.raises(ConfigError, match=message):
+        build(*words)
+
+
+def test_lora_and_second_kans_are_refused():
+    args = arguments("--kan")
+    args.lora = True
+    with pytest.raises(ConfigError, match=r"--lora trains parts of linear maps only"):
+        configure(mace_models.stock(), args, loader(), None)
+    with pytest.raises(ConfigError, match=r"the foundation model has KANs already; leave out --kan"):
+        build("--kan", foundation=mace_models.kan())
+    with pytest.raises(ModelError, match=r"the model is a Linear; KANs go into --model MACE"):
+        configure(torch.nn.Linear(1, 1), arguments("--kan"), loader(), None)
+
+
+def test_all_kans_learn():
+    """Every parameter of every KAN gets a gradient from forces, also behind a last layer that starts at 0."""
+    model = build("--kan", "--kan_scope", "all", "--kan_hidden", "[4]")
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        found = mace_models.predict(model, mace_models.crystal(), training=True)
+        found["forces"].square().sum().backward()
+        optimizer.step()
+    for path, module in model.named_modules():
+        if isinstance(module, KAN):
+            for name, parameter in module.named_parameters():
+                assert float(parameter.grad.abs().max()) > 0.0, f"{path}.{name}"
