@@ -55,9 +55,13 @@ class BlockCase:
         return [features, *self.mlp_hidden, self.out]
 
 
+# Data sets and configurations have names of their own.
+_CONFIG_OF = {"hfo2": "hfo2", "ag": "ag", "ag-emt": "ag"}
+
+
 @dataclass(frozen=True)
 class ModelCase:
-    """A whole model with KANs against the same model with MLPs.
+    """A whole model with KANs against the same model without.
 
     Args:
         name: as in the output.
@@ -65,22 +69,28 @@ class ModelCase:
         extra: extra of kan-heads that installs it.
         build: function that makes the pair of models, ``"module:name"``; it is imported when the case
             is measured and called as :func:`kan_heads.speed.nequip_models.build_pair` is.
-        mlp: configuration of the model with MLPs, below ``configs/``; ``{system}`` is filled in.
-        kan: configuration of the model with KANs.
-        overrides: hydra overrides of the latter; ``{basis}`` is filled in.
+        overrides: options of the model with KANs, hydra overrides or arguments of ``mace_run_train``;
+            ``{basis}`` is filled in.
         systems: data sets, the preferred first; the first that is at hand is taken, or the last.
-        shared_overrides: hydra overrides of both.
+        shared_overrides: options of both models.
+        mlp: configuration of the model with MLPs, below ``configs/``; ``{system}`` is filled in. Empty
+            where options say it all.
+        kan: configuration of the model with KANs.
     """
 
     name: str
     package: str
     extra: str
     build: str
-    mlp: str
-    kan: str
     overrides: tuple[str, ...]
     systems: tuple[str, ...]
     shared_overrides: tuple[str, ...] = ()
+    mlp: str = ""
+    kan: str = ""
+
+    def configs(self, system: str) -> list[str]:
+        """Names of both configurations, or none, for a data set."""
+        return [name.format(system=_CONFIG_OF[system]) for name in (self.mlp, self.kan) if name]
 
 
 BLOCK_CASES = (
@@ -101,6 +111,9 @@ BLOCK_CASES = (
 _KAN = "training_module.model.kan"
 _ONE_LAYER = (f"{_KAN}.basis={{basis}}", f"+{_KAN}.hidden=[]")
 _NEQUIP_PAIR = "kan_heads.speed.nequip_models:build_pair"
+_MACE_PAIR = "kan_heads.speed.mace_models:build_pair"
+# Everything else is the default of mace_run_train.
+_MACE_SIZE = ("--num_channels=32", "--max_L=1", "--r_max=4.0")
 
 MODEL_CASES = (
     ModelCase(
@@ -132,6 +145,24 @@ MODEL_CASES = (
         kan="nequip/{system}-output-bspline",
         overrides=_ONE_LAYER,
         systems=("ag", "ag-emt"),
+    ),
+    ModelCase(
+        name="mace-output",
+        package="mace",
+        extra="mace",
+        build=_MACE_PAIR,
+        overrides=("--kan_basis={basis}",),
+        systems=("carbon", "diamond"),
+        shared_overrides=_MACE_SIZE,
+    ),
+    ModelCase(
+        name="mace-all",
+        package="mace",
+        extra="mace",
+        build=_MACE_PAIR,
+        overrides=("--kan_basis={basis}", "--kan_scope=all"),
+        systems=("carbon", "diamond"),
+        shared_overrides=_MACE_SIZE,
     ),
 )
 

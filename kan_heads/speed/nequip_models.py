@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from kan_heads import data
 from kan_heads.demo.settings import find_configs
 from kan_heads.speed.cases import ModelCase
-from kan_heads.speed.models import Pair
+from kan_heads.speed.models import Pair, choose_system
 from kan_heads.speed.settings import Settings
 from kan_heads.speed.timing import Step
 from kan_heads.swap.replace import is_readout
@@ -27,8 +27,6 @@ _STATISTICS = "training_data_stats"
 _LOSS = "loss/"
 #: Steps of 8 fs before the first frame of the stand-in.
 _EQUILIBRATION = 50
-# Data sets and configurations have names of their own.
-_CONFIG_OF = {"hfo2": "hfo2", "ag": "ag", "ag-emt": "ag"}
 
 
 def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
@@ -45,11 +43,10 @@ def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
     """
     set_global_state()
     torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
-    system = _choose(case.systems)
-    names = {"system": _CONFIG_OF[system], "basis": basis}
-    mlp_config, kan_config = case.mlp.format(**names), case.kan.format(**names)
+    system = choose_system(case.systems)
+    mlp_config, kan_config = case.configs(system)
     configs = find_configs(settings.configs, [mlp_config, kan_config])
-    overrides = [override.format(**names) for override in case.overrides]
+    overrides = [override.format(basis=basis) for override in case.overrides]
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(configs), version_base=None):
         shared = [
             f"data_dir='{folder}'",
@@ -70,13 +67,6 @@ def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
     mlp, kan = mlp.to(settings.device), kan.to(settings.device)
     rows, features = _readout_input(mlp, batch)
     return Pair(_steps(mlp, batch), _steps(kan, batch), rows, features, system)
-
-
-def _choose(systems: tuple[str, ...]) -> str:
-    for system in systems:
-        if data.availability(data.lookup(system)) in ("folder", "cache"):
-            return system
-    return systems[-1]
 
 
 def _write_frames(system: str, folder: Path, frames: int) -> None:

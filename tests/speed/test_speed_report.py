@@ -82,6 +82,12 @@ def test_whole_models_show_errors_and_the_memory_that_a_kan_adds():
     assert "hfo2" in shown
 
 
+def test_mace_has_a_target_for_training_alone():
+    shown = text(rows("mace-output", 1.06, 100.0, data="carbon") + rows("mace-all", 1.2, 90.0, data="carbon"))
+    assert "1.060 ± 0.010 (<= 1.05) miss" in shown
+    assert "0 of 1 targets met" in shown
+
+
 @pytest.mark.parametrize("phase", ["train", "inference"])
 def test_the_targets_are_those_of_the_issue(phase):
     assert to_mlp("readout-2layer-32", phase, 2_000) == 6.5

@@ -1,15 +1,18 @@
 """Names and numbers are checked before anything runs; the program says so in one line."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
 from kan_heads.errors import ConfigError
-from kan_heads.speed import Settings, models, run
-from kan_heads.speed.cases import BLOCK_CASES, CASE_NAMES
+from kan_heads.speed import Progress, Settings, models, run
+from kan_heads.speed.cases import BLOCK_CASES, CASE_NAMES, MODEL_CASES
+from kan_heads.speed.recorder import Recorder
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "speed.py"
 TINY = ("--rows", "16", "--features", "4", "--seconds", "0", "--threads", "1", "--basis", "chebyshev")
@@ -24,6 +27,7 @@ def program(*arguments):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"cases": ("mace-outputt",)}, r"unknown \(did you mean 'mace-output'\?\); valid: "),
         ({"cases": ("readout",)}, r"--cases 'readout' is unknown.*valid: .*allegro-all.*readout-1layer"),
         (
             {"bases": ("spline",)},
@@ -89,7 +93,35 @@ def test_a_model_asked_for_by_name_must_be_installed(monkeypatch):
         run(Settings(cases=("allegro-all",)))
 
 
+def test_what_is_missing_for_mace_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"mace-output: mace is not installed; pip .*kan-heads\[mace\]"):
+        run(Settings(cases=("mace-output",)))
+
+
+def test_configurations_are_looked_for_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "missing", lambda case: None)
+    cases = {case.name: case for case in MODEL_CASES}
+    settings = Settings(cases=("allegro-output",), configs=tmp_path)
+    with pytest.raises(ConfigError, match=r"allegro-output: .*mlp\.yaml does not exist"):
+        models.check_available(cases["allegro-output"], settings, Progress())
+    assert models.check_available(cases["mace-output"], settings, Progress())  # it has none
+
+
+def test_what_a_framework_prints_stays_off_standard_output(monkeypatch, capsys):
+    def build(case, basis, settings):
+        sys.stdout.write("a framework says hello")
+        steps = dict.fromkeys(models.MODEL_PHASES, lambda: None)
+        return models.Pair(steps, steps, 1, 1, "nothing")
+
+    monkeypatch.setitem(sys.modules, "chatty", types.SimpleNamespace(build=build))
+    case = dataclasses.replace(MODEL_CASES[0], build="chatty:build")
+    settings = Settings(seconds=0.0, quick=True)
+    assert len(models.measure(case, "bspline", settings, Recorder(settings), Progress())) == 4
+    assert capsys.readouterr().out == ""
+
+
 def test_nothing_heavy_at_import():
-    heavy = "{'torch', 'ase', 'numpy', 'nequip'}"
+    heavy = "{'torch', 'ase', 'numpy', 'nequip', 'mace'}"
     code = f"import sys, kan_heads.cli.speed, kan_heads.speed; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
