@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from kan_heads.errors import ConfigError, exit_with_one_line
+from kan_heads.mace.messages import explain_old_models
 
 #: Names of the options that change what ``--kan`` builds; each needs ``--kan``.
 _DETAILS = (
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: what MACE's ``build_default_arg_parser`` returns.
     """
     exit_with_one_line("mace_")
+    explain_old_models()
     group = parser.add_argument_group("KAN (kan-heads)")
     add = group.add_argument
     add("--kan", action="store_true", help="add KANs to the readouts (kan-heads)")

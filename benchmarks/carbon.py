@@ -1,0 +1,181 @@
+"""Trains the rows of Table 7 (MACE on carbon) at a small budget, and compares fine-tuning with a new start.
+
+    python benchmarks/carbon.py table7 --jobs 2
+    python benchmarks/carbon.py finetune
+
+Each run is a `mace_run_train` of its own with a configuration of configs/mace and one thread. Its record is
+written when it ends; runs that have one are not repeated. Published values are in benchmarks/published.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "carbon"
+ROWS = ("carbon-mlp", "carbon-output-published", "carbon-output-bspline", "carbon-output-mlp")
+SEEDS = (1111, 2222, 3333)
+
+#: Smaller than configs/mace: about 2 minutes a run on one core.
+QUICK = {
+    "num_channels": 16,
+    "max_L": 0,
+    "max_ell": 2,
+    "correlation": 2,
+    "r_max": 4.0,
+    "ema_decay": 0.95,
+    "max_num_epochs": 8,
+}
+
+
+def run(program: str, *words: str) -> None:
+    """Runs a program of this environment on one thread; its last lines are shown if it fails."""
+    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+
+
+def train(name: str, row: str, **options: object) -> dict:
+    """Trains a row and returns its record; a record that exists is read."""
+    path = RECORDS / f"{name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    words = [f"--{key}={value}" for key, value in {**QUICK, **options}.items() if value is not True]
+    flags = [f"--{key}" for key, value in options.items() if value is True]
+    files = (f"--config=configs/mace/{row}.yaml", f"--name={name}", f"--work_dir=runs/{name}")
+    began = time.perf_counter()
+    run("mace_run_train", *files, *words, *flags)
+    work = ROOT / "runs" / name
+    record = {
+        "row": row,
+        "options": {**QUICK, **options},
+        **read_log(next((work / "logs").glob(f"{name}_run-*[0-9].log"))),
+        **evaluate(work / f"{name}.model"),
+        "wall_s": round(time.perf_counter() - began, 1),
+        "device": "1 thread of " + cpu(),
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def read_log(log: pathlib.Path) -> dict:
+    """Reads how many seconds the epochs took and what validation said after each of them."""
+    lines = re.findall(
+        r"^(\S+ \S+)\.(\d+) INFO: (Epoch \d+|Initial).*RMSE_E_per_atom= *(\S+) meV, RMSE_F= *(\S+)",
+        log.read_text(),
+        re.MULTILINE,
+    )
+    clock = [time.mktime(time.strptime(day, "%Y-%m-%d %H:%M:%S")) + int(ms) / 1e3 for day, ms, *_ in lines]
+    return {
+        "training_s": round(clock[-1] - clock[0], 1),
+        "seconds_per_epoch": round(float(np.median(np.diff(clock))), 2),
+        "validation_force_rmse": [float(line[4]) for line in lines],
+        "validation_energy_rmse": [float(line[3]) for line in lines],
+    }
+
+
+def evaluate(model: pathlib.Path) -> dict:
+    """Returns the errors on the 450 test frames: meV/Å, meV/atom, meV/Å^3, and the number of parameters."""
+    import ase.io
+    import torch
+
+    output = model.with_suffix(".test.extxyz")
+    test = ROOT / "data" / "carbon" / "test.extxyz"
+    run(
+        "mace_eval_configs",
+        *(f"--configs={test}", f"--model={model}", f"--output={output}"),
+        *("--batch_size=10", "--default_dtype=float32", "--compute_stress"),
+    )
+    labelled, predicted = ase.io.read(test, ":"), ase.io.read(output, ":")
+    pairs = list(zip(labelled, predicted, strict=True))
+    forces = np.concatenate([(b.arrays["MACE_forces"] - a.get_forces()).ravel() for a, b in pairs])
+    energies = [(b.info["MACE_energy"] - a.get_potential_energy()) / len(a) for a, b in pairs]
+    stresses = [
+        np.reshape(b.info["MACE_stress"], (3, 3)) - a.get_stress(voigt=False)
+        for a, b in pairs
+        if "stress" in a.calc.results
+    ]
+    count = sum(p.numel() for p in torch.load(model, weights_only=False, map_location="cpu").parameters())
+    return {
+        "test_frames": len(pairs),
+        "force_rmse": rmse(forces),
+        "energy_rmse": rmse(energies),
+        "stress_rmse": rmse(stresses),
+        "parameters": count,
+    }
+
+
+def rmse(errors: object) -> float:
+    """Returns the root mean square in thousandths."""
+    return round(1e3 * float(np.sqrt(np.mean(np.square(errors)))), 2)
+
+
+def cpu() -> str:
+    """Returns the name of the processor."""
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return "an unknown processor"
+
+
+def table7(jobs: int) -> None:
+    """Trains every row with every seed and prints the mean and the standard deviation."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        futures = {
+            (row, seed): pool.submit(train, f"{row}-{seed}", row, seed=seed) for seed in SEEDS for row in ROWS
+        }
+    print("| row | F, meV/Å | E, meV/atom | stress, meV/Å³ | s per epoch | parameters |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for row in ROWS:
+        records = [futures[row, seed].result() for seed in SEEDS]
+        cells = [
+            f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+            for values in (
+                [r[name] for r in records] for name in ("force_rmse", "energy_rmse", "stress_rmse")
+            )
+        ]
+        speed = f"{np.mean([r['seconds_per_epoch'] for r in records]):.1f}"
+        print("|", " | ".join([row, *cells, speed, f"{records[0]['parameters']:,}"]), "|")
+
+
+def finetune() -> None:
+    """Compares, at equal time: a new KAN model, and a trained MLP model that gets KANs or keeps its MLP."""
+    train("carbon-mlp-1111", "carbon-mlp", seed=1111)
+    common = {"seed": 1, "max_num_epochs": 4}
+    start = {**common, "foundation_model": "runs/carbon-mlp-1111/carbon-mlp-1111.model", "lr": 0.005}
+    runs = {
+        "scratch": ("carbon-output-bspline", common),
+        "finetune-kan": ("carbon-output-bspline", start),
+        "finetune-kan-frozen": ("carbon-output-bspline", {**start, "kan_freeze_backbone": True}),
+        "finetune-mlp": ("carbon-mlp", start),
+    }
+    print("| run | training, s | F, meV/Å | E, meV/atom |")
+    print("|---|---:|---:|---:|")
+    for name, (row, options) in runs.items():
+        record = train(name, row, **options)
+        print(
+            "|", name, "|", record["training_s"], "|", record["force_rmse"], "|", record["energy_rmse"], "|"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("table7", "finetune"))
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    arguments = parser.parse_args()
+    if not (ROOT / "data" / "carbon").is_dir():
+        run("kan-heads", "data", "prepare", "carbon")
+    RECORDS.mkdir(exist_ok=True)
+    table7(arguments.jobs) if arguments.what == "table7" else finetune()
