@@ -26,7 +26,18 @@ class ModelError(KanHeadsError):
     """A model, checkpoint or package does not fit what is asked of it."""
 
 
-def exit_with_one_line(program_prefix: str) -> None:
+def runs_in(program_prefix: str, folder: str = "") -> bool:
+    """Tells whether this process is one of the programs of a package.
+
+    Args:
+        program_prefix: how the names of the programs start, e.g. ``nequip-``.
+        folder: part of the path of a program that is run as a file or module, e.g. ``mace/cli/``.
+    """
+    path = sys.argv[0].replace(os.sep, "/")
+    return os.path.basename(path).startswith(program_prefix) or bool(folder and folder in path)
+
+
+def exit_with_one_line(program_prefix: str, folder: str = "") -> None:
     """Makes a stock program print these errors as one line and exit with status 2.
 
     nequip's programs end an uncaught error in a traceback of forty lines. Called when one of
@@ -34,9 +45,10 @@ def exit_with_one_line(program_prefix: str) -> None:
     changes.
 
     Args:
-        program_prefix: how the names of the programs start, e.g. ``nequip-``.
+        program_prefix: see :func:`runs_in`.
+        folder: see :func:`runs_in`.
     """
-    if not os.path.basename(sys.argv[0]).startswith(program_prefix):
+    if not runs_in(program_prefix, folder) or getattr(sys.excepthook, "one_line", False):
         return
     previous = sys.excepthook
 
@@ -50,4 +62,5 @@ def exit_with_one_line(program_prefix: str) -> None:
         sys.stderr.write(f"kan-heads: error: {cause}\n")
         raise SystemExit(cause.exit_code)
 
+    hook.one_line = True
     sys.excepthook = hook

@@ -1,47 +1,44 @@
 """The options that ``mace_run_train`` gets from ``patches/``: ``--kan`` and those that begin with it.
 
-Imported while MACE parses its arguments, so neither MACE nor torch is imported here.
+Imported while MACE parses its arguments, so neither MACE nor torch is imported at the top.
 """
 
 import argparse
 import ast
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict, List
 
-from kan_heads.errors import ConfigError, exit_with_one_line
-from kan_heads.mace.messages import explain_old_models
+from kan_heads.errors import ConfigError
+from kan_heads.mace.messages import speak_in_one_line
 
-#: Names of the options that change what ``--kan`` builds; each needs ``--kan``.
-_DETAILS = (
-    "kan_config",
-    "kan_preset",
-    "kan_scope",
-    "kan_basis",
-    "kan_grid_size",
-    "kan_hidden",
-    "kan_calibrate",
-)
+#: Options that change what ``--kan`` builds, by their names in the file of ``--kan_config``.
+_DETAILS = ("preset", "scope", "basis", "grid_size", "hidden", "calibrate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options to MACE's parser; the patched MACE calls this.
 
+    Each is checked as it is read, before MACE spends time on data.
+
     Args:
         parser: what MACE's ``build_default_arg_parser`` returns.
     """
-    exit_with_one_line("mace_")
-    explain_old_models()
+    speak_in_one_line()
     group = parser.add_argument_group("KAN (kan-heads)")
     add = group.add_argument
-    add("--kan", action="store_true", help="add KANs to the readouts (kan-heads)")
+    switch = {"type": _yes_or_no("--kan"), "nargs": "?", "const": True, "default": False, "metavar": "BOOL"}
+    add("--kan", **switch, help="add KANs to the readouts")
     add("--kan_config", metavar="FILE.yaml", type=_read_config, help="YAML file of KAN options")
-    add("--kan_preset", help="recommended or published (Wang et al. 2024)")
-    add("--kan_scope", help="output (all readouts) or all (the radial MLPs too)")
-    add("--kan_basis", type=_basis, help="bspline, gaussian, fourier or chebyshev")
-    add("--kan_grid_size", type=_whole_number, help="grid intervals, harmonics or degree")
-    add("--kan_hidden", type=_widths, help='hidden widths of the readouts, e.g. "[]" or "[8]"')
-    add("--kan_calibrate", type=_yes_or_no, help="fit the grids to training data first: True or False")
-    add("--kan_freeze_backbone", action="store_true", help="train the KANs and their readouts only")
+    add("--kan_preset", type=_checked("preset"), help="recommended or published (Wang et al. 2024)")
+    add("--kan_scope", type=_checked("scope"), help="output (all readouts) or all (the radial MLPs too)")
+    add("--kan_basis", type=_checked("basis"), help="bspline, gaussian, fourier or chebyshev")
+    add("--kan_grid_size", type=_checked("grid_size", _literal), help="grid intervals, harmonics or degree")
+    hidden = 'hidden widths of the readouts: 8, 8 4, "[8, 4]"; "[]" or nothing is one layer'
+    add("--kan_hidden", nargs="*", action=_Widths, metavar="WIDTH", help=hidden)
+    calibrate = "fit the grids to training data first: True or False"
+    add("--kan_calibrate", type=_yes_or_no("--kan_calibrate"), metavar="BOOL", help=calibrate)
+    freeze = {**switch, "type": _yes_or_no("--kan_freeze_backbone")}
+    add("--kan_freeze_backbone", **freeze, help="train the KANs and their readouts only")
 
 
 def settings_from(args: argparse.Namespace) -> Any:
@@ -51,16 +48,12 @@ def settings_from(args: argparse.Namespace) -> Any:
         A :class:`kan_heads.mace.settings.MACEKANConfig`.
 
     Raises:
-        ConfigError: if an option or its value is unknown.
+        ConfigError: if options contradict each other.
     """
     from kan_heads.mace.settings import MACEKANConfig
 
-    options: Dict[str, Any] = dict(args.kan_config or {})
-    for name in _DETAILS[1:]:
-        value = getattr(args, name)
-        if value is not None:
-            options[name.removeprefix("kan_")] = value
-    return MACEKANConfig.from_dict(options)
+    given = {name: getattr(args, f"kan_{name}") for name in _DETAILS}
+    return MACEKANConfig.from_dict({**(args.kan_config or {}), **_set(given)})
 
 
 def check_without_kan(args: argparse.Namespace) -> None:
@@ -69,13 +62,61 @@ def check_without_kan(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: names the first such option.
     """
-    for name in _DETAILS:
-        if getattr(args, name) is not None:
-            raise ConfigError(f"--{name} needs --kan; add it, or leave --{name} out")
+    for name in _set({name: getattr(args, f"kan_{name}") for name in ("config", *_DETAILS)}):
+        raise ConfigError(f"--kan_{name} needs --kan; add it, or leave --kan_{name} out")
+
+
+def _set(options: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check(name: str, value: Any) -> Any:
+    """Returns the value of an option if it is valid on its own."""
+    from kan_heads.mace.settings import MACEKANConfig
+
+    try:
+        MACEKANConfig.from_dict({name: value})
+    except ConfigError as error:
+        raise ConfigError(f"--kan_{name}: {error}") from error
+    return value
+
+
+def _checked(name: str, convert: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    return lambda word: _check(name, convert(word))
+
+
+class _Widths(argparse.Action):
+    """Joins the words of ``--kan_hidden``: ``8 4`` as well as ``"[8, 4]"``, as MACE spells lists."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, words: Any, option: Any = None
+    ) -> None:
+        widths: List[Any] = []
+        for word in words:
+            value = _literal(word)
+            widths += list(value) if isinstance(value, (list, tuple)) else [value]
+        setattr(namespace, self.dest, _check("hidden", widths))
+
+
+def _literal(word: str) -> Any:
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        return word
+
+
+def _yes_or_no(option: str) -> Callable[[str], bool]:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+    def convert(word: str) -> bool:
+        if word.strip().lower() not in words:
+            raise ConfigError(f"{option} {word!r} must be True or False")
+        return words[word.strip().lower()]
+
+    return convert
 
 
 def _read_config(path: str) -> Dict[str, Any]:
-    """Reads and checks the file while arguments are parsed, before MACE spends time on data."""
     import yaml
 
     from kan_heads.mace.settings import MACEKANConfig
@@ -92,38 +133,3 @@ def _read_config(path: str) -> Dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"--kan_config {path}: {error}") from error
     return options or {}
-
-
-def _basis(name: str) -> str:
-    from kan_heads.kan import basis_names
-    from kan_heads.kan.config import unknown_name
-
-    if name not in basis_names():
-        raise unknown_name("--kan_basis", name, basis_names())
-    return name
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"--kan_grid_size {text!r} must be a whole number, e.g. 8") from None
-
-
-def _widths(text: str) -> Any:
-    try:
-        widths = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        widths = None
-    if isinstance(widths, int) and not isinstance(widths, bool):
-        return [widths]
-    if not isinstance(widths, (list, tuple)):
-        raise ConfigError(f'--kan_hidden {text!r} must be a list of widths, e.g. "[]" or "[8]"')
-    return list(widths)
-
-
-def _yes_or_no(text: str) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.strip().lower() not in words:
-        raise ConfigError(f"--kan_calibrate {text!r} must be True or False")
-    return words[text.strip().lower()]

@@ -1,4 +1,4 @@
-"""One line instead of a traceback where ``mace_run_train`` meets a model file of an older e3nn."""
+"""One line instead of a traceback in MACE's programs."""
 
 import os
 import sys
@@ -6,27 +6,31 @@ import traceback
 from types import TracebackType
 from typing import Optional, Type
 
-from kan_heads.errors import ModelError
+from kan_heads.errors import ModelError, exit_with_one_line, runs_in
+
+_PROGRAMS = ("mace_", "mace/cli/")
 
 
-def explain_old_models() -> None:
-    """Makes MACE's programs say what to do about a model that was saved under e3nn 0.4.
+def speak_in_one_line() -> None:
+    """Makes MACE's programs print our errors, and what to do about a model of e3nn 0.4, as one line.
 
     In any other process, and for any other error, nothing changes.
     """
-    if not os.path.basename(sys.argv[0]).startswith("mace_"):
+    if not runs_in(*_PROGRAMS) or getattr(sys.excepthook, "explains_old_models", False):
         return
+    exit_with_one_line(*_PROGRAMS)
     previous = sys.excepthook
 
     def hook(kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
         if _reads_old_code(error, trace):
             error = ModelError(
-                f"{_foundation_model(trace)}: saved under another e3nn than the one that is installed; run "
-                "`kan-heads migrate-mace OLD.model NEW.model` and use NEW.model"
+                f"{_foundation_model(trace)}: saved under another e3nn than the one that is installed; if "
+                "you trust it, run `kan-heads migrate-mace OLD.model NEW.model --trust` and use NEW.model"
             )
             kind = ModelError
         previous(kind, error, trace)
 
+    hook.explains_old_models = hook.one_line = True
     sys.excepthook = hook
 
 

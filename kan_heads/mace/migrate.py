@@ -20,9 +20,6 @@ from kan_heads.mace.migration_check import compare, default_dtype, dtype_of, fir
 from kan_heads.mace.migration_files import appears_whole, check_paths
 from kan_heads.quiet import quiet
 
-# Largest difference that rounding explains, relative to the largest value.
-_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-
 
 @dataclasses.dataclass(frozen=True)
 class MigrationResult:

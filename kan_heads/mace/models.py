@@ -8,13 +8,14 @@ from e3nn import o3
 from e3nn.util.jit import compile_mode
 from mace import modules
 
-from kan_heads.errors import ModelError, exit_with_one_line
+from kan_heads.errors import ModelError
 from kan_heads.kan import KAN
+from kan_heads.mace.messages import speak_in_one_line
 from kan_heads.mace.radial import radial_kan
 from kan_heads.mace.readouts import features_of, kan_readout
 from kan_heads.mace.settings import MACEKANConfig
 
-exit_with_one_line("mace_")
+speak_in_one_line()
 
 
 @compile_mode("script")
@@ -46,6 +47,7 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
 
         settings = self.kan_settings()
         single = to_kan(remove_pt_head(_stock_twin(self), self.heads[index]), settings)
+        single = single.to(next(self.parameters()))
         for mine, its in zip(self.readouts, single.readouts, strict=True):
             its.kans[0] = copy.deepcopy(mine.kans[index])
             if hasattr(mine, "linear_kan"):
@@ -57,22 +59,29 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
                 its.conv_tp_weights = copy.deepcopy(mine.conv_tp_weights)
         return single
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Loads weights as usual.
 
         Raises:
-            ModelError: if they were cut by an unpatched MACE, which does not know KANs with several heads.
+            ModelError: if they belong to other functions, whatever their shapes, or were cut by an unpatched
+                MACE, which does not know KANs with several heads.
         """
-        own = self.state_dict()
-        for name, value in state_dict.items():
-            if ".kans." in name and name in own and own[name].shape != value.shape:
+        found, expected = record_of(state_dict), self.kan_settings().record()
+        if found is not None and found != expected:
+            if len(found) < len(expected) and found in expected:
                 raise ModelError(
-                    f"{name} has shape {tuple(value.shape)}, the model {tuple(own[name].shape)}; if this "
-                    "selects a head of a multihead model, run `kan-heads patch apply mace` first"
+                    "the weights of one head were cut out of a KAN model by a MACE that is not patched; run "
+                    "`kan-heads patch apply mace` first"
                 )
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+            raise ModelError(f"the weights are those of KANs {found}, the model has {expected}")
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
+
+def record_of(state_dict: Mapping[str, Any]) -> Optional[str]:
+    """Returns what kind of KANs weights belong to, ``None`` for those of a stock model."""
+    records = (value for name, value in state_dict.items() if name.endswith(".record"))
+    record = next(records, None)
+    return None if record is None else bytes(record.tolist()).decode()
 
 
 def to_kan(
@@ -101,12 +110,19 @@ def to_kan(
         raise ModelError("the model holds KANs already")
     if type(model).__name__ != modules.ScaleShiftMACE.__name__:
         raise ModelError(
-            f"--kan: the model is a {type(model).__name__}; KANs go into --model MACE and ScaleShiftMACE"
+            f"the model is a {type(model).__name__}; only ScaleShiftMACE, which --model MACE and --model "
+            "ScaleShiftMACE build, can hold KANs"
+        )
+    if len(model.readouts) == 0:
+        raise ModelError(
+            "the model has no readout: one interaction, and --use_last_readout_only leaves it out"
         )
     if settings.features is None:
         found = features_of(model.readouts[-1], len(model.heads)) or features
-        if found is None:
-            raise ModelError("the model has no nonlinear readout; say how many features its KANs shall have")
+        if not found:
+            raise ModelError(
+                "the readout has no scalar features for KANs; give it some, e.g. MLP_irreps 16x0e"
+            )
         settings = settings.for_features(found)
     _insert(model, settings)
     if keep_function:
@@ -160,7 +176,8 @@ def restore(model: ScaleShiftMACE, foundation: ScaleShiftMACE) -> None:
     """Gives the model that MACE has built for fine-tuning the KANs of its foundation model.
 
     MACE itself copies parameters of equal shape, but neither grids nor, for several heads, KAN readouts.
-    Every head starts with the readout of the foundation's only head, as MACE does it with its own readouts.
+    Every head starts with the readout of the foundation's only head, as MACE does it with its own readouts;
+    also with ``--foundation_filter_elements False``, for which MACE leaves its own ones new.
     """
     from mace.tools.finetuning_utils import load_foundations_elements
     from mace.tools.utils import AtomicNumberTable

@@ -60,8 +60,9 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
         super().__init__()
         if signature_of_mace or not isinstance(stock, torch.nn.Module):
             raise ModelError(
-                "MACE builds a stock model around the readout of a KAN model and would lose the rest of it; "
-                "run `kan-heads patch apply mace`"
+                "MACE builds a model of its own around a readout of a KAN model and would lose the other "
+                "KANs; if MACE is not patched, run `kan-heads patch apply mace`; only --model MACE and "
+                "--model ScaleShiftMACE can start from a KAN model"
             )
         if self.settings is None:
             raise TypeError(
@@ -72,14 +73,14 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
         settings = self.settings
         self.features = settings.features
         self.num_heads = num_heads
-        self.hidden_irreps = o3.Irreps(
-            f"{num_heads * settings.features}x0e"
-        )  # MACE reads the width from here
-        self.kans = torch.nn.ModuleList([KAN(settings.widths, settings.kan) for _ in range(num_heads)]).to(
-            like
-        )
+        # MACE reads the width of the features from here.
+        self.hidden_irreps = o3.Irreps(f"{num_heads * settings.features}x0e")
+        kans = [KAN(settings.widths, settings.kan) for _ in range(num_heads)]
+        self.kans = torch.nn.ModuleList(kans).to(like)
         columns = torch.eye(num_heads).to(like)  # (n_heads, n_heads)
         self.register_buffer("columns", columns, persistent=False)
+        # In the state too, so that weights are never read as those of other functions.
+        self.register_buffer("record", torch.tensor(list(settings.record().encode()), dtype=torch.uint8))
 
     def _kan_energies(self, features: Tensor) -> Tensor:
         """Applies each head's KAN: (n_atoms, n_heads * features) -> (n_atoms, n_heads)."""

@@ -1,10 +1,12 @@
 """What a KAN model of MACE is made of: the file of ``--kan_config`` and the record inside a model."""
 
 import dataclasses
+import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.kan.layer import KANLayer, unused_generator
 
 SCOPES = ("output", "all")
 
@@ -27,6 +29,7 @@ PRESETS: Dict[str, Dict[str, Any]] = {
 }
 
 _OF_BSPLINES = ("order", "extrapolation")
+_OF_THE_START = ("grid_range", "spline_fraction")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class MACEKANConfig:
     Args:
         preset: ``recommended`` (phi(0) = 0, grids calibrated, one layer, starts as the stock model)
             or ``published`` (Wang et al. 2024: [m, m/2, m/4, 1], grid 3, order 3, SiLU base, random start).
-        scope: ``output`` (all readouts) or ``all`` (the radial MLPs as well).
+        scope: ``output`` (all readouts) or ``all`` (the radial MLPs, ``conv_tp_weights``, as well).
         calibrate: fit the grids to training data before training starts.
         kan: the layers; ``kan.hidden`` holds the hidden widths of the readouts. Radial KANs have the
             widths of the MLPs that they replace.
@@ -65,7 +68,7 @@ class MACEKANConfig:
             raise ConfigError(f"{options!r} must be a mapping of options, e.g. {{basis: gaussian}}")
         options = dict(options)
         preset = options.pop("preset", "recommended")
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise unknown_name("preset", preset, PRESETS)
         layers = [field.name for field in dataclasses.fields(KANConfig)]
         valid = ["preset", "scope", "calibrate", *layers]
@@ -78,11 +81,14 @@ class MACEKANConfig:
                 if name not in options:
                     chosen.pop(name, None)
         scope, calibrate = chosen.pop("scope", "output"), chosen.pop("calibrate")
-        if scope not in SCOPES:
+        if not isinstance(scope, str) or scope not in SCOPES:
             raise unknown_name("scope", scope, SCOPES)
         if not isinstance(calibrate, bool):
             raise ConfigError(f"calibrate: {calibrate!r} must be true or false")
+        if chosen["hidden"] is None and preset != "published":
+            raise ConfigError("hidden: null must be a list of widths, e.g. [8], or [] for one layer")
         kan = KANConfig.from_dict(chosen)
+        KANLayer(1, 1, kan, unused_generator())  # the basis and the base check what only they know
         if calibrate and kan.layer_norm:
             raise ConfigError(
                 "calibrate: layer_norm normalises the inputs of the basis already; set one to false"
@@ -104,6 +110,11 @@ class MACEKANConfig:
                     f"{features}; choose kan_hidden or larger MLP_irreps"
                 )
         return dataclasses.replace(self, features=features, kan=dataclasses.replace(self.kan, hidden=hidden))
+
+    def record(self) -> str:
+        """Returns what decides the function that given parameters make; how they start is left out."""
+        options = {"scope": self.scope, "features": self.features, **self.kan.to_dict()}
+        return json.dumps({k: v for k, v in options.items() if k not in _OF_THE_START}, sort_keys=True)
 
     @property
     def widths(self) -> Tuple[int, ...]:

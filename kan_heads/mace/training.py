@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
 from kan_heads.mace.arguments import check_without_kan, settings_from
-from kan_heads.mace.models import ScaleShiftMACE, kans_of, restore, to_kan
+from kan_heads.mace.models import ScaleShiftMACE, kans_of, record_of, restore, to_kan
 
-#: How many training frames the grids are fitted to, spread evenly over the set.
+#: How many training frames of each head the grids are fitted to, spread evenly over its set.
 _CALIBRATION_FRAMES = 32
 
 
@@ -22,7 +23,7 @@ def configure(
     """Turns the model that MACE has built into a KAN model; the patched ``configure_model`` calls this.
 
     Args:
-        model: the model, on the processor.
+        model: the model; parts of it may be where the foundation model is.
         args: MACE's arguments with those of :func:`kan_heads.mace.arguments.add_arguments`.
         train_loader: MACE's loader; only its data set is read, so no random state moves.
         foundation: the model of ``--foundation_model``, if any.
@@ -31,26 +32,30 @@ def configure(
         The same model, unchanged where neither ``--kan`` nor the foundation model asks for KANs.
 
     Raises:
-        ConfigError: if options contradict each other.
+        ConfigError: if options contradict each other or the checkpoint to restart from.
         ModelError: if the model cannot hold KANs.
     """
     inherited = isinstance(foundation, ScaleShiftMACE)
     if not args.kan:
         check_without_kan(args)
-        if args.kan_freeze_backbone and not inherited:
-            raise ConfigError("--kan_freeze_backbone needs --kan, or a foundation model that holds KANs")
-        if not inherited:
-            return model
-        restore(model, foundation)
-    else:
-        if inherited:
-            raise ConfigError("--kan: the foundation model has KANs already; leave out --kan and its options")
+    if inherited and args.kan:
+        raise ConfigError("--kan: the foundation model has KANs already; leave out --kan and its options")
+    if args.kan or inherited:
         if getattr(args, "lora", False):
-            raise ConfigError("--lora trains parts of linear maps only, not KANs; leave out --kan or --lora")
-        model = _new_kans(model, args, train_loader, foundation is not None)
-    if args.kan_freeze_backbone:
-        _freeze_backbone(model)
-    _report(model, args.kan_freeze_backbone)
+            raise ConfigError("--lora trains parts of linear maps only and freezes KANs; leave out --lora")
+        model.to(args.device)
+        if inherited:
+            restore(model, foundation)
+        else:
+            model = _new_kans(model, args, train_loader, foundation is not None)
+    elif args.kan_freeze_backbone:
+        raise ConfigError("--kan_freeze_backbone needs --kan, or a foundation model that holds KANs")
+    if getattr(args, "restart_latest", False):
+        _check_checkpoints(model, args)
+    if isinstance(model, ScaleShiftMACE):
+        if args.kan_freeze_backbone:
+            _freeze_backbone(model)
+        _report(model, args.kan_freeze_backbone)
     return model
 
 
@@ -59,11 +64,16 @@ def calibrate(model: ScaleShiftMACE, frames: List[Any], margin: float = 0.25) ->
 
     Args:
         model: changed in place; a KAN whose last layer is zero stays the zero function.
-        frames: MACE's ``AtomicData``.
+        frames: MACE's ``AtomicData``, some of each head.
         margin: how far a grid reaches beyond the data, as a share of their range.
+
+    Raises:
+        ConfigError: if there are no frames, or features are NaN or infinite.
     """
     from mace.tools.torch_geometric.batch import Batch
 
+    if not frames:
+        raise ConfigError("calibrate: there are no training frames to fit the grids to")
     kans = kans_of(model)
     seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
     hooks = [
@@ -83,6 +93,19 @@ def calibrate(model: ScaleShiftMACE, frames: List[Any], margin: float = 0.25) ->
     _share_with_all_ranks(model, kans)
 
 
+def calibration_frames(dataset: Any) -> List[Any]:
+    """Draws frames for :func:`calibrate`, the same ones every time, from the data of every head.
+
+    Args:
+        dataset: MACE's training set, a concatenation of one set for each head.
+    """
+    drawn = []
+    for part in getattr(dataset, "datasets", [dataset]):
+        places = torch.linspace(0, len(part) - 1, min(_CALIBRATION_FRAMES, len(part)), dtype=torch.float64)
+        drawn += [part[int(place)] for place in places.round()]
+    return drawn
+
+
 def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: bool) -> ScaleShiftMACE:
     from e3nn import o3
 
@@ -90,10 +113,23 @@ def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: boo
     keep = trained or settings.preset == "recommended"
     model = to_kan(model, settings, o3.Irreps(args.MLP_irreps).count((0, 1)), keep_function=keep)
     if settings.calibrate:
-        data = train_loader.dataset
-        step = max(1, len(data) // _CALIBRATION_FRAMES)
-        calibrate(model, [data[i] for i in range(0, len(data), step)][:_CALIBRATION_FRAMES])
+        calibrate(model, calibration_frames(train_loader.dataset))
     return model
+
+
+def _check_checkpoints(model: torch.nn.Module, args: argparse.Namespace) -> None:
+    """Stops before MACE reads weights of other functions: it would swallow the error and begin anew."""
+    from mace.tools.utils import get_tag
+
+    mine = model.kan_settings().record() if isinstance(model, ScaleShiftMACE) else None
+    for path in Path(args.checkpoints_dir).glob(f"{get_tag(args.name, args.seed)}_epoch-*.pt"):
+        its = record_of(torch.load(path, map_location="cpu", weights_only=False)["model"])
+        if its != mine:
+            found, expected = (record or "no KANs" for record in (its, mine))
+            raise ConfigError(
+                f"--restart_latest: {path} has {found}, this run has {expected}; give the options of that "
+                "run, or another --name"
+            )
 
 
 def _share_with_all_ranks(model: torch.nn.Module, kans: Dict[str, KAN]) -> None:

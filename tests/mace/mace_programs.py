@@ -56,12 +56,12 @@ def train(name, *words, cwd, expect=0):
     return cwd / name / f"{name}.model", "".join(said)
 
 
-def predict(path, cwd, **of_calculator):
-    """Returns energy, forces and stress of a validation frame by MACE's calculator."""
+def predict(path, cwd, file="val.extxyz", **of_calculator):
+    """Returns energy, forces and stress of the last frame of a file by MACE's calculator."""
     import ase.io
     from mace.calculators import MACECalculator
 
-    atoms = ase.io.read(cwd / "val.extxyz")
+    atoms = ase.io.read(cwd / file)
     atoms.calc = MACECalculator(str(path), device="cpu", default_dtype="float64", **of_calculator)
     return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
 

@@ -42,6 +42,14 @@ def test_selecting_a_head_keeps_its_predictions(model, head):
     assert mace_models.difference(expected, found) < 1e-11
 
 
+@pytest.mark.parametrize("scope", ["output", "all"])
+def test_selected_head_keeps_the_models_precision(scope, double):
+    model = mace_models.kan({"scope": scope}, heads=HEADS)
+    torch.set_default_dtype(torch.float32)
+    single = remove_pt_head(model, "a")
+    assert {parameter.dtype for parameter in single.parameters()} == {torch.float64}
+
+
 def test_a_cut_by_mace_that_is_not_patched_is_refused(double, monkeypatch):
     monkeypatch.delattr(ScaleShiftMACE, "select_head")
     with pytest.raises(ModelError, match="kan-heads patch apply mace"):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ase import Atoms
 from e3nn.util import jit
+from mace.modules.radial import RadialMLP
 from mace.tools.scripts_utils import extract_config_mace_model, extract_model
 
 from kan_heads.errors import ModelError
@@ -206,22 +207,28 @@ def test_what_cannot_hold_kans_is_left_as_it_was(double):
     assert model.readouts[0] is before
     with pytest.raises(ModelError, match="holds KANs already"):
         to_kan(mace_models.kan(), MACEKANConfig.from_dict({}))
-    with pytest.raises(ModelError, match="the model is a Linear"):
+    with pytest.raises(ModelError, match="the model is a Linear; only ScaleShiftMACE"):
         to_kan(torch.nn.Linear(2, 2), MACEKANConfig.from_dict({}))
 
 
 def test_radial_network_with_norms_is_refused(double):
-    settings = MACEKANConfig.from_dict({"scope": "all"})
     model = mace_models.stock()
-    model.interactions[1].conv_tp_weights = torch.nn.Sequential(torch.nn.Linear(6, 8))
-    with pytest.raises(ModelError, match="a radial network is a Sequential"):
-        to_kan(model, settings)
+    model.interactions[1].conv_tp_weights = RadialMLP([6, 8, 24])
+    with pytest.raises(ModelError, match="a radial network is a RadialMLP"):
+        to_kan(model, MACEKANConfig.from_dict({"scope": "all"}))
 
 
-def test_changed_radial_kans_survive_or_are_refused_but_never_random(double):
-    """Without ``hs``, MACE would rebuild other radial networks and fill them with random weights."""
+def test_model_without_readouts_is_refused(double):
+    model = mace_models.stock(num_interactions=1, use_last_readout_only=True)
+    with pytest.raises(ModelError, match="the model has no readout"):
+        to_kan(model, MACEKANConfig.from_dict({}))
+
+
+def test_radial_kans_of_another_shape_are_refused_and_never_random(double):
+    """MACE reads widths from ``hs``; without it, it rebuilds other radial networks."""
     model = mace_models.kan({"scope": "all"})
-    config = extract_config_mace_model(model)
-    assert list(config["radial_MLP"]) == [8, 8]
-    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (model, ScaleShiftMACE(**config)))
-    assert mace_models.difference(a, b) > 1e-3  # before its weights are loaded, it is another model
+    for block in model.interactions:
+        del block.conv_tp_weights.hs
+    assert extract_config_mace_model(model)["radial_MLP"] == []
+    with pytest.raises(RuntimeError, match="size mismatch for interactions"):
+        extract_model(model)

@@ -74,22 +74,23 @@ def test_training_lowers_the_errors(folder):
 
 
 def test_restart_continues_with_the_same_grids(kan, folder):
+    """Without calibration the second run starts on other grids: the checkpoint must bring the first ones."""
     path, _ = kan
     before = torch.load(path.parent / "kan_stagetwo.model", weights_only=False).state_dict()
     options = ("--kan", "--kan_scope=all", "--ema", "--swa", "--start_swa=2", "--max_num_epochs=5")
-    for name in ("logs", "checkpoints", "results"):
-        (folder / "again" / name).mkdir(parents=True)
+    (folder / "again" / "checkpoints").mkdir(parents=True)
     for file in (path.parent / "checkpoints").glob("*.pt"):
-        (folder / "again" / "checkpoints" / file.name.replace("kan_run", "again_run")).write_bytes(
-            file.read_bytes()
-        )
-    again, said = train("again", *options, "--restart_latest", cwd=folder)
+        name = file.name.replace("kan_run", "again_run")
+        (folder / "again" / "checkpoints" / name).write_bytes(file.read_bytes())
+    again, said = train("again", *options, "--kan_calibrate=False", "--restart_latest", cwd=folder)
     assert "Epoch 0:" not in said
     assert "Epoch 4:" in said
     after = torch.load(again.parent / "again_stagetwo.model", weights_only=False).state_dict()
     grids = [name for name in before if ".basis." in name]
     assert grids
     assert all(torch.equal(before[name], after[name]) for name in grids)
+    _, said = train("again", "--restart_latest", "--max_num_epochs=6", cwd=folder, expect=2)
+    assert "this run has no KANs; give the options of that run, or another --name" in said
 
 
 def test_mace_eval_configs(kan, folder):
@@ -125,8 +126,8 @@ def test_mace_create_lammps_model_is_torchscript_with_the_same_forces(kan, folde
         torch.set_default_dtype(default)
 
 
-def test_compiled_calculator(kan, folder):
-    """``compile_mode`` rebuilds the model with MACE's extract_model."""
+def test_extracted_model_predicts_the_same(kan, folder):
+    """``MACECalculator(compile_mode=...)`` begins with this."""
     from mace.tools.scripts_utils import extract_load
 
     path, _ = kan
@@ -158,6 +159,22 @@ def test_frozen_backbone_stays_and_the_kans_learn(mlp, folder):
     assert float(after["readouts.0.kans.0.layers.0.coefficients"].abs().max()) > 0.0
 
 
+def test_fine_tuning_with_fewer_elements_in_another_precision(kan, folder):
+    """MACE rebuilds the KAN model for the elements of the new data and copies what fits; the KANs follow."""
+    frames = ase.io.read(folder / "val.extxyz", ":")
+    for atoms in frames:
+        atoms.symbols[:] = "Ag"
+    ase.io.write(folder / "silver.extxyz", frames)
+    words = ("--train_file=silver.extxyz", "--valid_file=silver.extxyz", "--E0s={47: 0.05}", "--lr=0")
+    options = (f"--foundation_model={kan[0]}", "--default_dtype=float32", "--max_num_epochs=1")
+    path, _ = train("silver", *words, *options, cwd=folder)
+    model = torch.load(path, weights_only=False)
+    assert model.atomic_numbers.tolist() == [47]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    both = [predict(p, folder, file="silver.extxyz") for p in (kan[0], path)]
+    assert difference(*both) < 1e-3
+
+
 def test_multihead_fine_tuning_keeps_predictions_for_every_head(kan, mlp, folder):
     replay = ("--multiheads_finetuning=True", "--pt_train_file=val.extxyz", "--force_mh_ft_lr=True")
     common = (*replay, "--atomic_numbers=[29,47]", "--max_num_epochs=1", "--lr=0")
@@ -182,7 +199,10 @@ def test_selected_head_predicts_the_same(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--kan", "--kan_basis=gausian"), "--kan_basis 'gausian' is unknown (did you mean 'gaussian'?)"),
+        (
+            ("--kan", "--kan_basis=gausian"),
+            "--kan_basis: basis 'gausian' is unknown (did you mean 'gaussian'?)",
+        ),
         (("--kan", "--kan_config=kan.yaml"), "--kan_config kan.yaml: kan option 'bassis' is unknown"),
         (("--kan_hidden=[8]",), "--kan_hidden needs --kan; add it, or leave --kan_hidden out"),
         (("--kan", "--model=AtomicDipolesMACE"), None),
@@ -192,7 +212,7 @@ def test_wrong_options_are_one_line(folder, words, message):
     (folder / "kan.yaml").write_text("bassis: gaussian\n")
     if message is None:
         said = train("wrong", *words, "--loss=dipole", "--error_table=DipoleRMSE", cwd=folder, expect=2)[1]
-        message = "--kan: the model is a AtomicDipolesMACE; KANs go into --model MACE and ScaleShiftMACE"
+        message = "the model is a AtomicDipolesMACE; only ScaleShiftMACE, which --model MACE"
     else:
         said = train("wrong", *words, cwd=folder, expect=2)[1]
     assert said.splitlines()[-1].startswith(f"kan-heads: error: {message}")

@@ -52,6 +52,25 @@ def test_every_basis_goes_with_every_preset(preset, basis):
     assert settings("--kan_preset", preset, "--kan_basis", basis).kan.basis == basis
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [("[]", ()), ("[8]", (8,)), ("[8, 4]", (8, 4)), ("8", (8,)), ("'[8, 4]'", (8, 4)), ("'[]'", ())],
+)
+def test_hidden_widths_in_maces_own_file(text, hidden, tmp_path):
+    from mace.tools import build_default_arg_parser
+
+    (tmp_path / "mace.yaml").write_text(f"name: x\nkan: True\nkan_hidden: {text}\nkan_calibrate: false\n")
+    args = build_default_arg_parser().parse_args(["--config", str(tmp_path / "mace.yaml")])
+    assert settings_from(args).kan.hidden == hidden
+    assert (args.kan, settings_from(args).calibrate) == (True, False)
+
+
+@pytest.mark.parametrize("words", [("8", "4"), ("[8, 4]",), ("[8]", "4")])
+def test_hidden_widths_on_the_command_line(words):
+    assert settings("--kan_hidden", *words).kan.hidden == (8, 4)
+    assert settings("--kan_hidden").kan.hidden == ()
+
+
 def test_settings_as_plain_data_read_back():
     for preset in ("recommended", "published"):
         original = settings("--kan_preset", preset).for_features(16)
@@ -61,15 +80,18 @@ def test_settings_as_plain_data_read_back():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--kan_basis", "gausian"), r"'gausian' is unknown \(did you mean 'gaussian'\?\); valid: bspline"),
+        (
+            ("--kan_basis", "gausian"),
+            r"--kan_basis: basis 'gausian' is unknown \(did you mean 'gaussian'\?\); valid: bspline",
+        ),
         (
             ("--kan_scope", "outputs"),
             r"scope 'outputs' is unknown \(did you mean 'output'\?\); valid: all, output",
         ),
-        (("--kan_preset", "best"), r"preset 'best' is unknown; valid: published, recommended"),
-        (("--kan_grid_size", "many"), r"--kan_grid_size 'many' must be a whole number"),
+        (("--kan_preset", "best"), r"--kan_preset: preset 'best' is unknown; valid: published, recommended"),
+        (("--kan_grid_size", "many"), r"--kan_grid_size: grid_size: 'many' must be a whole number"),
         (("--kan_grid_size", "0"), r"grid_size: 0 must be a whole number of at least 1"),
-        (("--kan_hidden", "wide"), r"--kan_hidden 'wide' must be a list of widths"),
+        (("--kan_hidden", "wide"), r"--kan_hidden: hidden: \['wide'\] must be a list of positive widths"),
         (("--kan_hidden", "[0]"), r"hidden: .* must be a list of positive widths"),
         (("--kan_calibrate", "perhaps"), r"--kan_calibrate 'perhaps' must be True or False"),
         (("--kan_config", "nowhere.yaml"), r"--kan_config nowhere.yaml: No such file"),
@@ -84,6 +106,12 @@ def test_wrong_options(words, message):
     ("text", "message"),
     [
         ("bassis: gaussian", r"kan.yaml: kan option 'bassis' is unknown \(did you mean 'basis'\?\)"),
+        ("basis: foo", r"kan.yaml: basis 'foo' is unknown"),
+        ("{basis: gaussian, order: 3}", r"kan.yaml: .*order"),
+        ("order: 9", r"kan.yaml: .*order"),
+        ("base: foo", r"kan.yaml: base 'foo' is unknown"),
+        ("hidden: null", r"kan.yaml: hidden: null must be a list of widths"),
+        ("preset: [published]", r"kan.yaml: preset \['published'\] is unknown"),
         ("basis: [", r"kan.yaml: not valid YAML"),
         ("- basis", r"kan.yaml: .* must be a mapping of options"),
         ("calibrate: maybe", r"kan.yaml: calibrate: 'maybe' must be true or false"),

@@ -6,12 +6,13 @@ import types
 import mace_models
 import pytest
 import torch
+from torch.utils.data import ConcatDataset
 
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan import KAN
 from kan_heads.mace.arguments import add_arguments
 from kan_heads.mace.models import ScaleShiftMACE, kans_of
-from kan_heads.mace.training import calibrate, configure
+from kan_heads.mace.training import calibrate, calibration_frames, configure
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -20,7 +21,7 @@ def arguments(*words):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     args = parser.parse_args(words)
-    args.MLP_irreps = "8x0e"
+    args.MLP_irreps, args.device = "8x0e", "cpu"
     return args
 
 
@@ -129,7 +130,10 @@ def test_kan_foundation_keeps_its_kans_without_any_option():
     [
         (("--kan_basis", "gaussian"), r"--kan_basis needs --kan"),
         (("--kan_calibrate", "False"), r"--kan_calibrate needs --kan"),
-        (("--kan_freeze_backbone",), r"needs --kan, or a foundation model that holds KANs"),
+        (
+            ("--kan_freeze_backbone",),
+            r"--kan_freeze_backbone needs --kan, or a foundation model that holds KANs",
+        ),
     ],
 )
 def test_options_without_kan(words, message):
@@ -140,11 +144,11 @@ def test_options_without_kan(words, message):
 def test_lora_and_second_kans_are_refused():
     args = arguments("--kan")
     args.lora = True
-    with pytest.raises(ConfigError, match=r"--lora trains parts of linear maps only"):
+    with pytest.raises(ConfigError, match=r"--lora trains parts of linear maps only and freezes KANs"):
         configure(mace_models.stock(), args, loader(), None)
     with pytest.raises(ConfigError, match=r"the foundation model has KANs already; leave out --kan"):
         build("--kan", foundation=mace_models.kan())
-    with pytest.raises(ModelError, match=r"the model is a Linear; KANs go into --model MACE"):
+    with pytest.raises(ModelError, match=r"the model is a Linear; only ScaleShiftMACE"):
         configure(torch.nn.Linear(1, 1), arguments("--kan"), loader(), None)
 
 
@@ -161,3 +165,58 @@ def test_all_kans_learn():
         if isinstance(module, KAN):
             for name, parameter in module.named_parameters():
                 assert float(parameter.grad.abs().max()) > 0.0, f"{path}.{name}"
+
+
+def test_calibration_draws_from_all_of_the_data_and_from_every_head():
+    assert [int(x) for x in calibration_frames(list(range(63)))] == sorted({round(i * 2) for i in range(32)})
+    assert calibration_frames(list(range(3))) == [0, 1, 2]
+    both = ConcatDataset([list(range(200)), list(range(1000, 1003))])
+    drawn = calibration_frames(both)
+    assert (len(drawn), drawn[-3:], drawn[0], drawn[31]) == (35, [1000, 1001, 1002], 0, 199)
+
+
+def test_a_head_with_few_frames_gets_grids_of_its_own():
+    heads, atoms = ("a", "b"), mace_models.crystal()
+    many, few = ([mace_models.frame(atoms, heads, head)] * n for head, n in (("a", 60), ("b", 1)))
+    data = types.SimpleNamespace(dataset=ConcatDataset([many, few]))
+    model = configure(mace_models.stock(heads=heads), arguments("--kan"), data, None)
+    for readout in model.readouts:
+        for kan in readout.kans:
+            assert float(kan.layers[0].basis.lower.min()) > -4.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            ("--kan",),
+            (),
+            r"has \{.*\}, this run has no KANs; give the options of that run, or another --name",
+        ),
+        ((), ("--kan",), r"epoch-3.pt has no KANs, this run has \{"),
+        (("--kan",), ("--kan", "--kan_grid_size=5"), r'"grid_size": 8.* this run has .*"grid_size": 5'),
+        (("--kan",), ("--kan", "--kan_basis=gaussian", "--kan_grid_size=10"), r'"basis": "gaussian"'),
+        (("--kan",), ("--kan", "--kan_scope=all"), r'"scope": "all"'),
+        (("--kan",), ("--kan", "--kan_calibrate=False"), None),
+        ((), (), None),
+    ],
+)
+def test_restart_with_other_functions_is_refused(before, after, message, tmp_path):
+    """MACE would swallow the error and begin anew, or read B-spline coefficients as those of Gaussians."""
+    torch.save({"model": build(*before).state_dict()}, tmp_path / "test_run-1_epoch-3.pt")
+    args = arguments(*after)
+    args.restart_latest, args.checkpoints_dir, args.name, args.seed = True, str(tmp_path), "test", 1
+    if message is None:
+        configure(mace_models.stock(), args, loader(), None)
+        return
+    with pytest.raises(ConfigError, match=message):
+        configure(mace_models.stock(), args, loader(), None)
+
+
+def test_weights_of_other_functions_are_refused_even_where_shapes_agree():
+    bspline, gaussian = build("--kan"), build("--kan", "--kan_basis=gaussian", "--kan_grid_size=10")
+    assert bspline.readouts[0].kans[0].layers[0].coefficients.shape == (
+        gaussian.readouts[0].kans[0].layers[0].coefficients.shape
+    )
+    with pytest.raises(ModelError, match=r'the weights are those of KANs .*"bspline"'):
+        gaussian.load_state_dict(bspline.state_dict())
