@@ -2,8 +2,9 @@
 
 import argparse
 import logging
+import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -119,17 +120,35 @@ def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: boo
 
 def _check_checkpoints(model: torch.nn.Module, args: argparse.Namespace) -> None:
     """Stops before MACE reads weights of other functions: it would swallow the error and begin anew."""
-    from mace.tools.utils import get_tag
-
     mine = model.kan_settings().record() if isinstance(model, ScaleShiftMACE) else None
-    for path in Path(args.checkpoints_dir).glob(f"{get_tag(args.name, args.seed)}_epoch-*.pt"):
-        its = record_of(torch.load(path, map_location="cpu", weights_only=False)["model"])
+    for path in _latest_checkpoints(args):
+        try:
+            its = record_of(torch.load(path, map_location="cpu", weights_only=False)["model"])
+        except Exception as error:  # a torn file can fail in any way
+            raise ConfigError(
+                f"--restart_latest: {path} cannot be read ({type(error).__name__}); remove it, to restart "
+                "from the one before, if MACE kept it (--keep_checkpoints), or to begin anew"
+            ) from error
         if its != mine:
             found, expected = (record or "no KANs" for record in (its, mine))
             raise ConfigError(
                 f"--restart_latest: {path} has {found}, this run has {expected}; give the options of that "
                 "run, or another --name"
             )
+
+
+def _latest_checkpoints(args: argparse.Namespace) -> List[Path]:
+    """Returns those that MACE may restart from: the last of each stage."""
+    from mace.tools.utils import get_tag
+
+    tag = re.escape(get_tag(args.name, args.seed))
+    last: Dict[str, Tuple[int, Path]] = {}
+    for path in Path(args.checkpoints_dir).glob("*.pt"):
+        match = re.fullmatch(rf"{tag}_epoch-(\d+)(_swa)?\.pt", path.name)
+        if match:
+            epoch, stage = int(match[1]), match[2] or ""
+            last[stage] = max(last.get(stage, (epoch, path)), (epoch, path))
+    return [path for _, path in last.values()]
 
 
 def _share_with_all_ranks(model: torch.nn.Module, kans: Dict[str, KAN]) -> None:

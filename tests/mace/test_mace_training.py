@@ -213,6 +213,24 @@ def test_restart_with_other_functions_is_refused(before, after, message, tmp_pat
         configure(mace_models.stock(), args, loader(), None)
 
 
+def test_restart_looks_at_the_last_checkpoint_of_each_stage(tmp_path):
+    kan, stock = build("--kan").state_dict(), mace_models.stock().state_dict()
+    args = arguments("--kan")
+    args.restart_latest, args.checkpoints_dir, args.name, args.seed = True, str(tmp_path), "test", 1
+    for name, state in (
+        ("test_run-1_epoch-9.pt", stock),
+        ("test_run-1_epoch-10.pt", kan),
+        ("test_run-1_epoch-12_swa.pt", kan),
+        ("other_run-1_epoch-99.pt", stock),
+        ("test_run-11_epoch-99.pt", stock),
+    ):
+        torch.save({"model": state}, tmp_path / name)
+    configure(mace_models.stock(), args, loader(), None)
+    (tmp_path / "test_run-1_epoch-13_swa.pt").write_bytes(b"torn")
+    with pytest.raises(ConfigError, match=r"epoch-13_swa.pt cannot be read .*; remove it"):
+        configure(mace_models.stock(), args, loader(), None)
+
+
 def test_weights_of_other_functions_are_refused_even_where_shapes_agree():
     bspline, gaussian = build("--kan"), build("--kan", "--kan_basis=gaussian", "--kan_grid_size=10")
     assert bspline.readouts[0].kans[0].layers[0].coefficients.shape == (
