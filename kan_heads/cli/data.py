@@ -45,11 +45,15 @@ def prepare(
     val: Annotated[int | None, typer.Option(help="Frames to validate on.")] = None,
     test: Annotated[int | None, typer.Option(help="Frames to test on.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split; default 0, sio2: 42.")] = None,
+    mace: Annotated[
+        bool, typer.Option("--mace", help="Name labels as MACE does; into data/NAME-mace.")
+    ] = False,
 ) -> None:
     """Write train.extxyz, val.extxyz, test.extxyz and split.json."""
     from kan_heads import data
 
-    done = data.prepare(name, out or Path("data") / name, train, val, test, seed)
+    folder = out or Path("data") / (f"{name}-mace" if mace else name)
+    done = data.prepare(name, folder, train, val, test, seed, mace=mace)
     typer.echo(done.folder)
 
 

@@ -50,6 +50,7 @@ def prepare(
     test: int | None = None,
     seed: int | None = None,
     say: Say = say_stderr,
+    mace: bool = False,
 ) -> Prepared:
     """Write the splits of a data set and ``split.json``, which says exactly what they are.
 
@@ -65,6 +66,8 @@ def prepare(
         test: frames to test on; None is the default.
         seed: seed of the split; None is the set's default (0; 42 for sio2, which is the published split).
         say: where messages go.
+        mace: name the labels ``REF_energy``, ``REF_forces``, ``REF_stress``, MACE's defaults. With ASE's own
+            names MACE 0.3 gives frames that have no stress a stress of zero, with full weight.
 
     Returns:
         Folder and sizes.
@@ -77,7 +80,8 @@ def prepare(
     requested = {"train": train, "val": val, "test": test}
     seed = dataset.seed if seed is None else seed
     existing = _existing(out)
-    if existing is not None and _same(existing, dataset, requested, seed) and _intact(out, existing):
+    same = existing is not None and _same(existing, dataset, requested, seed, mace)
+    if same and _intact(out, existing):
         say(f"{out}: already prepared")
         return Prepared(out, existing["sizes"], already=True)
 
@@ -86,6 +90,8 @@ def prepare(
         source = READERS[name](paths, Path(work))
         split = draw(name, _pools(dataset, source, seed), requested, _SHARED.get(name, (NAMES,)))
         record = _record(dataset, source, sources, split, requested, seed)
+        if mace:
+            record["labels"] = "mace"
         _write(out, dataset, source, split, record)
     if dataset.stand_in:
         say(f"{name}: a stand-in ({dataset.stand_in}), not the paper's data")
@@ -162,6 +168,8 @@ def _write(out: Path, dataset: Dataset, source: Source, split: Pools, record: di
                 indices = track(split[s], f"{dataset.name} {s}", len(split[s]))
                 frames = [source.build(i) for i in indices]
                 check_frames(frames, f"{dataset.name} {s}", require=dataset.labels)
+                if "labels" in record:
+                    frames = [_named_for_mace(frame) for frame in frames]
                 ase.io.write(partial / f"{s}.extxyz", frames, format="extxyz")
                 files[f"{s}.extxyz"] = digest(partial / f"{s}.extxyz")
         _write_record(partial / _RECORD, record | {"files": files})
@@ -170,6 +178,21 @@ def _write(out: Path, dataset: Dataset, source: Source, split: Pools, record: di
         raise DataError(f"cannot write {out} ({e.strerror}); choose another --out or make room") from e
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _named_for_mace(frame: Any) -> Any:
+    """The frame without calculator, its labels where MACE looks for them."""
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    calculator, frame.calc = frame.calc, None
+    for name, value in calculator.results.items():
+        if name == "forces":
+            frame.arrays["REF_forces"] = value
+        elif name == "stress":
+            frame.info["REF_stress"] = voigt_6_to_full_3x3_stress(value)
+        else:
+            frame.info[f"REF_{name}"] = value
+    return frame
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> None:
@@ -223,10 +246,12 @@ def _existing(out: Path) -> dict[str, Any] | None:
     return record
 
 
-def _same(record: dict[str, Any], dataset: Dataset, requested: dict[str, int | None], seed: int) -> bool:
+def _same(
+    record: dict[str, Any], dataset: Dataset, requested: dict[str, int | None], seed: int, mace: bool
+) -> bool:
     # Neither the sources nor their checksums are looked at: the output stays valid when they are gone.
-    keys = ("format_version", "name", "requested", "seed")
-    wanted = (FORMAT_VERSION, dataset.name, requested, seed)
+    keys = ("format_version", "name", "requested", "seed", "labels")
+    wanted = (FORMAT_VERSION, dataset.name, requested, seed, "mace" if mace else None)
     return tuple(record.get(k) for k in keys) == wanted
 
 

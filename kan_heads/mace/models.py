@@ -3,6 +3,7 @@
 import copy
 from typing import Any, Mapping, Optional
 
+import mace  # noqa: F401  before e3nn, whose release 0.4 needs a setting that mace makes
 import torch
 from e3nn import o3
 from e3nn.util.jit import compile_mode

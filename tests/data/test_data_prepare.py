@@ -46,6 +46,32 @@ def test_frames_are_the_source_frames_with_their_labels(tiny, tmp_path, frame):
             np.testing.assert_allclose(read.positions, wanted.positions, atol=1e-8)
 
 
+def test_labels_named_for_mace(tiny, tmp_path):
+    """The same frames; a stress that is missing stays missing, which MACE needs to leave it out."""
+    frames = ase.io.read(tiny, ":")
+    frames[0].calc.results.pop("stress")
+    ase.io.write(tiny, frames, format="extxyz")
+    plain = prepare("tiny", tmp_path / "plain")
+    named = prepare("tiny", tmp_path / "named", mace=True)
+    assert prepare("tiny", tmp_path / "named", mace=True).already
+    pairs = [
+        (ase.io.read(plain.folder / f"{s}.extxyz", ":"), ase.io.read(named.folder / f"{s}.extxyz", ":"))
+        for s in ("train", "val", "test")
+    ]
+    missing = 0
+    for ours, maces in pairs:
+        for a, b in zip(ours, maces, strict=True):
+            assert b.calc is None
+            assert b.info["REF_energy"] == a.get_potential_energy()
+            assert np.array_equal(b.arrays["REF_forces"], a.get_forces())
+            if "stress" in a.calc.results:
+                assert np.allclose(b.info["REF_stress"], a.get_stress(voigt=False), atol=1e-7)
+            else:
+                missing += 1
+                assert "REF_stress" not in b.info
+    assert missing == 1
+
+
 @pytest.mark.parametrize(("small", "large"), [((5, 2, 1), (20, 6, 4)), ((5, 8, 2), (12, 10, 2))])
 def test_a_smaller_set_is_a_prefix_of_a_larger_one(tiny, tmp_path, small, large):
     prepare("tiny", tmp_path / "small", *small)

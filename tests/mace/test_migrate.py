@@ -230,3 +230,10 @@ def test_the_program_says_what_it_found_checked_and_wrote(old, tmp_path):
     assert "27 atoms, each head: energy " in difference
     assert written == f"written: {tmp_path / 'new.model'}"
     assert (tmp_path / "new.model").is_file()
+
+
+def test_kan_models_can_be_imported_first_under_the_old_e3nn(e3nn_044):
+    """e3nn 0.4 loads its constants under a setting that MACE makes: MACE must come first."""
+    code = "import kan_heads.mace.models, e3nn; assert e3nn.__version__ == '0.4.4'"
+    done = command(sys.executable, "-c", code, PYTHONPATH=str(e3nn_044), TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD="0")
+    assert done.returncode == 0, done.stderr[-1000:]
