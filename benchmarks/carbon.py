@@ -20,6 +20,8 @@ import time
 
 import numpy as np
 
+from kan_heads.demo.settings import machine
+
 ROOT = pathlib.Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "carbon"
 DATA = ROOT / "data" / "carbon-mace"
@@ -70,7 +72,7 @@ def train(name: str, row: str, **options: object) -> dict:
         **read_log(next((work / "logs").glob(f"{name}_run-*[0-9].log"))),
         **evaluate(work / f"{name}.model"),
         "wall_s": round(time.perf_counter() - began, 1),
-        "device": "1 thread of " + cpu(),
+        "device": "1 thread of " + machine()["cpu"],
     }
     path.write_text(json.dumps(record, indent=1) + "\n")
     return record
@@ -126,14 +128,6 @@ def rmse(errors: object) -> float:
     return round(1e3 * float(np.sqrt(np.mean(np.square(errors)))), 2)
 
 
-def cpu() -> str:
-    """Returns the name of the processor."""
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return "an unknown processor"
-
-
 def table7(jobs: int) -> None:
     """Trains every row with every seed and prints the mean and the standard deviation."""
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -173,17 +167,8 @@ def finetune() -> None:
     print("|---|---:|---:|---:|")
     for name, (row, options) in runs.items():
         record = train(name, row, **options)
-        print(
-            "|",
-            name,
-            "|",
-            options["max_num_epochs"],
-            "|",
-            record["force_rmse"],
-            "|",
-            record["energy_rmse"],
-            "|",
-        )
+        cells = (name, options["max_num_epochs"], record["force_rmse"], record["energy_rmse"])
+        print("|", " | ".join(map(str, cells)), "|")
 
 
 if __name__ == "__main__":

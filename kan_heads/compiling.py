@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError, ModelError
+from kan_heads.errors import ConfigError, ModelError, first_line
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
 from kan_heads.quiet import quiet
@@ -95,7 +95,7 @@ def compile_model(
         try:
             program.main(arguments)
         except Exception as error:
-            raise ModelError(f"nequip-compile failed on {source}: {_first_line(error)}") from error
+            raise ModelError(f"nequip-compile failed on {source}: {first_line(error)}") from error
     if mode != "aotinductor":
         return CompileResult(report, note, {}, {}, 0)
     with say("Comparing with the original"), quiet(logging.WARNING):
@@ -142,7 +142,7 @@ def _load(source: str) -> Tuple[Any, Dict[str, Tensor]]:
     except Exception as error:
         raise ModelError(
             f"{source}: cannot be loaded as a checkpoint or package of the nequip framework together with "
-            f"a structure of its training data ({_first_line(error)})"
+            f"a structure of its training data ({first_line(error)})"
         ) from error
     return model, data
 
@@ -184,8 +184,3 @@ def _compare(
             )
     atoms = expected["forces"].shape[0] if "forces" in expected else 0
     return CompileResult(report, note, differences, relative, atoms)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

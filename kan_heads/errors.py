@@ -26,6 +26,19 @@ class ModelError(KanHeadsError):
     """A model, checkpoint or package does not fit what is asked of it."""
 
 
+def first_line(error: BaseException, limit: int = 200, with_item: bool = False) -> str:
+    """Returns kind and first line of an error, for a message of one line.
+
+    Args:
+        error: any error.
+        limit: longest text, in characters.
+        with_item: add the second line where the first announces a list by a colon.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    text = " ".join(lines[: 2 if with_item and lines[0].endswith(":") else 1])[:limit]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def runs_in(program_prefix: str, folder: str = "") -> bool:
     """Tells whether this process is one of the programs of a package.
 

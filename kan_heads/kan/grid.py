@@ -1,8 +1,9 @@
 """Grids: fit them to data, refine them, and tell what they miss."""
 
+import contextlib
 import copy
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping
 
 import torch
 from torch import Tensor
@@ -50,6 +51,30 @@ def grid_points(layer: KANLayer, per_interval: int = 8, reach: float = 1.0) -> T
     beyond = 0.5 * (reach - 1.0)
     share = torch.linspace(-beyond, 1.0 + beyond, count, dtype=basis.lower.dtype, device=basis.lower.device)
     return basis.lower + share.unsqueeze(-1) * (basis.upper - basis.lower)
+
+
+@contextlib.contextmanager
+def inputs_seen(kans: "Mapping[str, KAN]") -> Iterator[Dict[str, List[Tensor]]]:
+    """Records what enters each KAN while it lasts, to calibrate it afterwards.
+
+    Only modules that are called themselves are seen, not those inside a compiled model.
+
+    Args:
+        kans: the networks by module path.
+
+    Yields:
+        For each path one tensor for each call, shape ``(..., in_features)``.
+    """
+    seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
+    hooks = [
+        kan.register_forward_pre_hook(lambda _, inputs, rows=seen[path]: rows.append(inputs[0].detach()))
+        for path, kan in kans.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from kan_heads.errors import ConfigError, ModelError
-from kan_heads.mace.migration_check import compare, default_dtype, dtype_of, first_line, heads_of
+from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.mace.migration_check import compare, default_dtype, dtype_of, heads_of
 from kan_heads.mace.migration_files import appears_whole, check_paths
 from kan_heads.quiet import quiet
 
@@ -76,7 +76,9 @@ def migrate(old: str, new: str, device: str = "cpu") -> MigrationResult:
         try:
             model, origin, migrated = _load(old)
         except ImportError as error:
-            raise ModelError(f"{old}: needs a package that is not installed ({first_line(error)})") from error
+            raise ModelError(
+                f"{old}: needs a package that is not installed ({first_line(error, with_item=True)})"
+            ) from error
         _check_model(old, model)
         if not migrated:
             with appears_whole(new) as part:
@@ -87,7 +89,9 @@ def migrate(old: str, new: str, device: str = "cpu") -> MigrationResult:
             try:
                 torch.save(rebuilt, part)
             except RuntimeError as error:  # torch's own form of an OSError
-                raise ConfigError(f"{new}: cannot be written ({first_line(error)})") from error
+                raise ConfigError(
+                    f"{new}: cannot be written ({first_line(error, with_item=True)})"
+                ) from error
             written = torch.load(part, map_location="cpu", weights_only=False)
             _check_state(old, model, written)
             differences, n_atoms, note = compare(old, model.to(device), written.to(device))
@@ -119,14 +123,14 @@ def _load(path: str) -> Tuple[Any, str, bool]:
     except ModuleNotFoundError:
         raise
     except Exception as error:
-        failure = first_line(error)
+        failure = first_line(error, with_item=True)
     with old_code_accepted() as found:
         try:
             model = torch.load(path, map_location="cpu", weights_only=False)
         except Exception as error:
             raise ModelError(
                 f"{path}: cannot be loaded; it may be damaged, or need another version of a package "
-                f"({first_line(error)})"
+                f"({first_line(error, with_item=True)})"
             ) from error
     return model, "e3nn 0.4" if found else f"another version or device than here ({failure})", True
 
@@ -205,7 +209,9 @@ def _rebuild(path: str, model: nn.Module) -> Tuple[nn.Module, Tuple[str, ...]]:
             raise
         except Exception as error:
             kind = type(model).__name__
-            raise ModelError(f"{path}: MACE cannot rebuild this {kind} ({first_line(error)})") from error
+            raise ModelError(
+                f"{path}: MACE cannot rebuild this {kind} ({first_line(error, with_item=True)})"
+            ) from error
     lost = sorted({*unexpected, *(set(missing) & {name for name, _ in rebuilt.named_parameters()})})
     if lost:
         raise ModelError(

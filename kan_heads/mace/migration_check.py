@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from kan_heads.errors import ModelError
+from kan_heads.errors import ModelError, first_line
 
 # Largest difference that rounding explains, relative to the largest value.
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
@@ -32,14 +32,16 @@ def compare(path: str, old: nn.Module, new: nn.Module) -> Tuple[Dict[str, float]
         batches = _batches(old)
         expected = [_evaluate(old, batch) for batch in batches]
     except Exception as error:
-        return {}, 0, first_line(error)
+        return {}, 0, first_line(error, with_item=True)
     tolerance = _TOLERANCE.get(dtype_of(old), 1e-2)
     differences = {"energy": 0.0, "forces": 0.0}
     for batch, right in zip(batches, expected, strict=True):
         try:
             found = _evaluate(new, batch)
         except Exception as error:
-            raise ModelError(f"{path}: the new model does not run ({first_line(error)})") from error
+            raise ModelError(
+                f"{path}: the new model does not run ({first_line(error, with_item=True)})"
+            ) from error
         for name, value in right.items():
             difference = float((found[name] - value).abs().max())
             if not difference <= tolerance * float(value.abs().max()):
@@ -71,13 +73,6 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(previous)
-
-
-def first_line(error: BaseException) -> str:
-    """Returns kind and first line of an error, and the second one where the first announces a list."""
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
-    text = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _complete(model: nn.Module) -> None:

@@ -55,9 +55,7 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
                 weight = mine.linear_kan.weight.detach().reshape(-1, len(self.heads), settings.features)
                 with torch.no_grad():
                     its.linear_kan.weight.copy_(weight[:, index].flatten())
-        if settings.scope == "all":
-            for mine, its in zip(self.interactions, single.interactions, strict=True):
-                its.conv_tp_weights = copy.deepcopy(mine.conv_tp_weights)
+        _copy_radial(self, single)
         return single
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -200,6 +198,11 @@ def restore(model: ScaleShiftMACE, foundation: ScaleShiftMACE) -> None:
             columns = its.linear_kan.weight.detach().reshape(-1, mine.features)  # (n_channels, features)
             with torch.no_grad():
                 mine.linear_kan.weight.copy_(columns.repeat(1, len(mine.kans)).flatten())
-    if model.kan_settings().scope == "all":
-        for mine, its in zip(model.interactions, foundation.interactions, strict=True):
-            mine.conv_tp_weights = copy.deepcopy(its.conv_tp_weights).to(weight)
+    _copy_radial(foundation, model)
+
+
+def _copy_radial(source: ScaleShiftMACE, target: ScaleShiftMACE) -> None:
+    """Copies the radial KANs, if there are any, into another model of the same settings."""
+    if source.kan_settings().scope == "all":
+        for its, mine in zip(source.interactions, target.interactions, strict=True):
+            mine.conv_tp_weights = copy.deepcopy(its.conv_tp_weights).to(next(target.parameters()))

@@ -7,7 +7,7 @@ of its model: it is bound to them, as :func:`bound` tells, and pickles with them
 
 import copyreg
 import functools
-from typing import Any, Optional, Tuple, Type
+from typing import Any, Optional, Type
 
 import mace  # noqa: F401  before e3nn, whose release 0.4 needs a setting that mace makes
 import torch
@@ -52,12 +52,23 @@ copyreg.pickle(_Bindable, _reduce)
 
 
 class _KANReadout(torch.nn.Module, metaclass=_Bindable):
-    """What both readouts share: one KAN for each head of the model, on the head's own features."""
+    """A stock readout whose parts it takes over, and one KAN for each head, on the head's own features.
+
+    Args:
+        stock: the readout of MACE that it replaces.
+        irreps_in: irreps of the node features.
+        num_heads: number of heads of the model.
+        signature_of_mace: what only MACE passes, which must not build such a readout.
+
+    Source: Wang et al. 2024, Figure 4; their code, mace-kan.
+    """
 
     settings: Optional[MACEKANConfig] = None
     stock_class: Type[torch.nn.Module] = NonLinearReadoutBlock
 
-    def __init__(self, stock: torch.nn.Module, *signature_of_mace: object) -> None:
+    def __init__(
+        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
+    ) -> None:
         super().__init__()
         if signature_of_mace or not isinstance(stock, torch.nn.Module):
             raise ModelError(
@@ -69,6 +80,9 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
             raise TypeError(
                 f"{type(self).__name__} must be bound to settings, see kan_heads.mace.readouts.bound"
             )
+        for name, part in stock.named_children():
+            self.add_module(name, part)
+        self._add_kans(num_heads, next(stock.parameters()))
 
     def _add_kans(self, num_heads: int, like: Tensor) -> None:
         settings = self.settings
@@ -99,24 +113,14 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
 class LinearKANReadoutBlock(_KANReadout):
     r"""Readout of an intermediate layer, :math:`W x + \mathrm{KAN}(W' x)`.
 
-    It takes over the linear map of the readout that it replaces. There is one KAN for each head.
-
-    Args:
-        stock: MACE's ``LinearReadoutBlock``.
-        irreps_in: irreps of the node features.
-        num_heads: number of heads of the model.
-
-    Source: Wang et al. 2024, Figure 4; their code, mace-kan.
+    :math:`W` is that of MACE's ``LinearReadoutBlock``.
     """
 
     def __init__(
         self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
     ) -> None:
-        super().__init__(stock, *signature_of_mace)
-        self.linear = stock.linear
-        weight = next(stock.parameters())
-        self._add_kans(num_heads, weight)
-        self.linear_kan = o3.Linear(irreps_in, self.hidden_irreps).to(weight)
+        super().__init__(stock, irreps_in, num_heads, *signature_of_mace)
+        self.linear_kan = o3.Linear(irreps_in, self.hidden_irreps).to(next(stock.parameters()))
 
     def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
         """Returns the energy of each atom for each head.
@@ -135,24 +139,8 @@ class LinearKANReadoutBlock(_KANReadout):
 class NonLinearKANReadoutBlock(_KANReadout):
     r"""Readout of the last layer, :math:`W_2 h + \mathrm{KAN}(h)` with :math:`h = \sigma(W_1 x)`.
 
-    It takes over the weights of the readout that it replaces. There is one KAN for each head.
-
-    Args:
-        stock: MACE's ``NonLinearReadoutBlock``.
-        irreps_in: irreps of the node features.
-        num_heads: number of heads of the model.
-
-    Source: Wang et al. 2024, Figure 4; their code, mace-kan.
+    :math:`W_1`, :math:`W_2` and :math:`\sigma` are those of MACE's ``NonLinearReadoutBlock``.
     """
-
-    def __init__(
-        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
-    ) -> None:
-        super().__init__(stock, *signature_of_mace)
-        self.linear_1 = stock.linear_1
-        self.non_linearity = stock.non_linearity
-        self.linear_2 = stock.linear_2
-        self._add_kans(num_heads, next(stock.parameters()))
 
     def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
         """Returns the energy of each atom for each head.
@@ -178,12 +166,6 @@ class NonLinearBiasKANReadoutBlock(NonLinearKANReadoutBlock):
     r"""The same beside MACE's readout with biases, :math:`h = \sigma(W_m \sigma(W_1 x) + b_m)`."""
 
     stock_class = NonLinearBiasReadoutBlock
-
-    def __init__(
-        self, stock: torch.nn.Module, irreps_in: o3.Irreps, num_heads: int, *signature_of_mace: object
-    ) -> None:
-        super().__init__(stock, irreps_in, num_heads, *signature_of_mace)
-        self.linear_mid = stock.linear_mid
 
     def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
         """As that of :class:`NonLinearKANReadoutBlock`."""
@@ -217,5 +199,5 @@ def kan_readout(
 
 def features_of(readout: torch.nn.Module, num_heads: int) -> Optional[int]:
     """Returns the number of features for each head of a readout, ``None`` for a linear one."""
-    irreps: Optional[Tuple] = getattr(readout, "hidden_irreps", None)
+    irreps = getattr(readout, "hidden_irreps", None)
     return None if irreps is None else o3.Irreps(str(irreps)).count((0, 1)) // num_heads

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
+from kan_heads.kan.grid import inputs_seen
 from kan_heads.mace.arguments import check_without_kan, settings_from
 from kan_heads.mace.models import ScaleShiftMACE, kans_of, record_of, restore, to_kan
 
@@ -76,22 +76,14 @@ def calibrate(model: ScaleShiftMACE, frames: List[Any], margin: float = 0.25) ->
     if not frames:
         raise ConfigError("calibrate: there are no training frames to fit the grids to")
     kans = kans_of(model)
-    seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
-    hooks = [
-        kan.register_forward_pre_hook(lambda _, inputs, rows=seen[path]: rows.append(inputs[0].detach()))
-        for path, kan in kans.items()
-    ]
     device = next(model.parameters()).device
-    try:
+    with inputs_seen(kans) as seen:
         for frame in frames:
             batch = Batch.from_data_list([frame]).to(device)
             model(batch.to_dict(), training=False, compute_force=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
     for path, kan in kans.items():
         kan.calibrate(torch.cat(seen[path]), margin)
-    _share_with_all_ranks(model, kans)
+    _share_with_all_ranks(kans)
 
 
 def calibration_frames(dataset: Any) -> List[Any]:
@@ -151,7 +143,7 @@ def _latest_checkpoints(args: argparse.Namespace) -> List[Path]:
     return [path for _, path in last.values()]
 
 
-def _share_with_all_ranks(model: torch.nn.Module, kans: Dict[str, KAN]) -> None:
+def _share_with_all_ranks(kans: Dict[str, KAN]) -> None:
     """Every process of a distributed run gets the grids of the first one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         state = [{path: kan.state_dict() for path, kan in kans.items()}]

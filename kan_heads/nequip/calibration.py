@@ -1,7 +1,7 @@
 """Fit the grids of a model to its training data, once, before training."""
 
 import itertools
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator
 
 import lightning
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
+from kan_heads.kan.grid import inputs_seen
 
 
 class CalibrateGrids(lightning.Callback):
@@ -58,20 +59,12 @@ class CalibrateGrids(lightning.Callback):
 
     def _inputs(self, trainer: Any, pl_module: Any, kans: Dict[str, KAN]) -> Dict[str, Tensor]:
         """Returns what enters each KAN, shape ``(rows, in_features)`` by module path."""
-        seen: Dict[str, List[Tensor]] = {path: [] for path in kans}
-        hooks = [
-            kan.register_forward_pre_hook(lambda _, args, rows=seen[path]: rows.append(args[0].detach()))
-            for path, kan in kans.items()
-        ]
-        try:
+        with inputs_seen(kans) as seen:
             for batch in itertools.islice(self._batches(trainer.datamodule), self.n_batches):
                 for model in pl_module.model.values():
                     names = [name for name in model.model_input_fields if name in batch]
-                    # The hooks only fire in the eager module: a compiled model is called from inside.
+                    # The eager module: a compiled model calls its KANs from inside, unseen.
                     model.model({name: batch[name].to(pl_module.device) for name in names})
-        finally:
-            for hook in hooks:
-                hook.remove()
         unused = [path for path, rows in seen.items() if not rows]
         if unused:
             raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kan_heads.errors import first_line
 from kan_heads.kan import KAN, KANConfig
 from kan_heads.speed.cases import PHASES, BlockCase, Shape
 from kan_heads.speed.memory import peak_bytes
@@ -143,7 +144,7 @@ def _rivals(case: BlockCase, x: Tensor, settings: Settings, progress: Progress) 
         try:
             found[rival.name, rival.basis] = rival.make(case.kan_widths(x.shape[1]), KANConfig()).to(x)
         except Exception as error:  # whatever another library raises
-            progress.note(f"{rival.name} is not timed: {_first_line(error)}")
+            progress.note(f"{rival.name} is not timed: {first_line(error, limit=160)}")
     return found
 
 
@@ -153,14 +154,9 @@ def _drop_failing(who: Who, work: dict[Who, dict[str, Step]], progress: Progress
         try:
             work[who][phase]()
         except Exception as error:  # whatever another library raises
-            progress.note(f"{who[0]}: {phase} is not timed, it fails: {_first_line(error)}")
+            progress.note(f"{who[0]}: {phase} is not timed, it fails: {first_line(error, limit=160)}")
             del work[who][phase]
 
 
 def _names(chosen: dict[Who, Callable[[], object]]) -> str:
     return ", ".join(name if name != "reference" else f"{basis} by definition" for name, basis in chosen)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:160]}" if text else type(error).__name__

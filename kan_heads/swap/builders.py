@@ -8,7 +8,7 @@ import torch
 from hydra.utils import get_method
 from nequip.model import ModelFromCheckpoint, ModelFromPackage, model_builder
 
-from kan_heads.errors import ConfigError, ModelError
+from kan_heads.errors import ConfigError, ModelError, first_line
 from kan_heads.swap.replace import replace_mlps
 
 
@@ -35,7 +35,7 @@ def KANModel(builder: str, kan: Optional[Mapping[str, Any]] = None, **kwargs: An
     try:
         stock = get_method(builder)
     except Exception as error:
-        raise ConfigError(f"builder: {builder!r} cannot be imported ({_first_line(error)})") from error
+        raise ConfigError(f"builder: {builder!r} cannot be imported ({first_line(error)})") from error
     model = stock(**kwargs)
     replace_mlps(model, kan)
     return model
@@ -91,7 +91,7 @@ def _explain(path: str) -> Any:
         yield
     except Exception as error:
         saved = "" if path.endswith(".nequip.zip") else _versions(path)
-        raise ModelError(f"{path}: cannot be loaded ({_first_line(error)}){saved}") from error
+        raise ModelError(f"{path}: cannot be loaded ({first_line(error)}){saved}") from error
 
 
 def _versions(path: str) -> str:
@@ -108,8 +108,3 @@ def _versions(path: str) -> str:
         f"{name} {written[name]} (here {here[name]})" for name in written if here.get(name) != written[name]
     ]
     return f"; written by {', '.join(differ)}: install those versions or package it there" if differ else ""
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__
