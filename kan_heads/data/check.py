@@ -37,6 +37,8 @@ def check_file(
     r_max: float | None = None,
     require: Sequence[str] = ("energy", "forces"),
     ase_args: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, str] | None = None,
+    elements: Sequence[str] | None = None,
 ) -> Report:
     """Check a file of labelled structures that ASE can read.
 
@@ -45,6 +47,8 @@ def check_file(
         r_max: cutoff of the model in Angstrom; None skips the search for neighbours.
         require: labels that every frame must have.
         ase_args: more arguments for ``ase.io.iread``, such as ``format``.
+        tensors: labels that are 3 x 3 tensors, and whether there is one per ``atom`` or per ``crystal``.
+        elements: the elements that may occur; None allows all.
 
     Returns:
         What the file holds.
@@ -58,7 +62,7 @@ def check_file(
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; write it again")
     frames = track(_frames(path, ase_args or {}), f"checking {path}")
-    return check_frames(frames, str(path), r_max, require)
+    return check_frames(frames, str(path), r_max, require, tensors, elements)
 
 
 def _frames(path: Path, ase_args: Mapping[str, Any]) -> Iterator[Atoms]:
@@ -81,6 +85,8 @@ def check_frames(
     source: str,
     r_max: float | None = None,
     require: Sequence[str] = ("energy", "forces"),
+    tensors: Mapping[str, str] | None = None,
+    elements: Sequence[str] | None = None,
 ) -> Report:
     """Check frames with their labels.
 
@@ -90,26 +96,29 @@ def check_frames(
         r_max: cutoff in Angstrom; the first 32 frames must each have a pair of atoms within it.
             Isolated atoms (one atom, no periodicity) are allowed. None skips this.
         require: labels that every frame must have.
+        tensors: as for ``check_file``.
+        elements: as for ``check_file``.
 
     Raises:
-        DataError: no frames; no atoms, NaN or infinity in positions, cell, energy, forces or stress;
-            a missing label; forces of another shape; a flat periodic cell; no neighbours. The message
-            names the source and the 0-based frame.
+        DataError: no frames; no atoms, NaN or infinity in positions, cell, energy, forces, stress or
+            a required label; a missing label; forces or tensors of another shape; a flat periodic cell;
+            no neighbours; an element that is not allowed. The message names the source and the 0-based frame.
     """
     counts: dict[str, int] = {}
     sizes: list[int] = []
-    elements: set[str] = set()
+    found: set[str] = set()
     for i, atoms in enumerate(frames):
         where = f"{source}: frame {i}"
         sizes.append(len(atoms))
-        elements.update(atoms.symbols)
+        found.update(atoms.symbols)
         _check_structure(atoms, where)
-        _check_labels(atoms, where, require, counts)
+        _check_elements(atoms, where, elements)
+        _check_labels(atoms, where, require, tensors or {}, counts)
         if r_max is not None and i < N_NEIGHBOUR_FRAMES:
             _check_neighbours(atoms, where, r_max)
     if not sizes:
         raise DataError(f"{source} has no frames; write it again")
-    return Report(len(sizes), min(sizes), max(sizes), tuple(sorted(elements)), counts)
+    return Report(len(sizes), min(sizes), max(sizes), tuple(sorted(found)), counts)
 
 
 def _check_structure(atoms: Atoms, where: str) -> None:
@@ -122,7 +131,18 @@ def _check_structure(atoms: Atoms, where: str) -> None:
         raise DataError(f'{where} is periodic but its cell has no volume; set the Lattice or pbc="F F F"')
 
 
-def _check_labels(atoms: Atoms, where: str, require: Sequence[str], counts: dict[str, int]) -> None:
+def _check_elements(atoms: Atoms, where: str, elements: Sequence[str] | None) -> None:
+    strange = [] if elements is None else sorted(set(atoms.symbols) - set(elements))
+    if strange:
+        raise DataError(
+            f"{where} holds {', '.join(strange)}, the model knows {', '.join(elements or ())} only; "
+            "add it to type_names or remove the frame"
+        )
+
+
+def _check_labels(
+    atoms: Atoms, where: str, require: Sequence[str], tensors: Mapping[str, str], counts: dict[str, int]
+) -> None:
     stores: list[dict[str, Any]] = [atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info]
     for name in dict.fromkeys(("energy", "forces", "stress", *require)):
         value = next((s[name] for s in stores if s.get(name) is not None), None)
@@ -135,8 +155,20 @@ def _check_labels(atoms: Atoms, where: str, require: Sequence[str], counts: dict
             continue
         if name == "forces" and np.shape(value) != (len(atoms), 3):
             raise DataError(f"{where}: forces have shape {np.shape(value)}, expected ({len(atoms)}, 3)")
+        if name in tensors:
+            _check_tensor(name, value, tensors[name], len(atoms), where)
         _check_finite(name, value, where)
         counts[name] = counts.get(name, 0) + 1
+
+
+def _check_tensor(name: str, value: Any, per: str, n_atoms: int, where: str) -> None:
+    shapes = [(9,), (3, 3), (6,)] if per == "crystal" else [(n_atoms, 9), (n_atoms, 3, 3), (n_atoms, 6)]
+    if np.shape(value) not in shapes:
+        wanted = "nine numbers (xx, xy, ... zz)" + (" for each atom" if per == "atom" else "")
+        raise DataError(
+            f"{where}: {name} has shape {np.shape(value)}, expected {wanted}, shape {shapes[0]} for "
+            f"{n_atoms} atoms"
+        )
 
 
 def _check_finite(name: str, values: Any, where: str) -> None:

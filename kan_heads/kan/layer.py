@@ -28,6 +28,7 @@ BASES = {
     "gelu": torch.nn.GELU,
     "mish": torch.nn.Mish,
     "tanh": torch.nn.Tanh,
+    "elu": torch.nn.ELU,
     "ssp": ShiftedSoftplus,
 }
 

@@ -24,6 +24,8 @@ class CheckedASEDataModule(ASEDataModule):
             ``None``.
         check_labels: labels that every frame must have, by their ASE names; a ``key_mapping`` is
             followed, and files to predict need none.
+        check_tensors: shapes of 3 x 3 labels, ``atom`` or ``crystal`` by ASE name.
+        check_elements: the elements that may occur; any if ``None``.
         **kwargs: every argument of the stock class.
 
     Raises:
@@ -34,27 +36,35 @@ class CheckedASEDataModule(ASEDataModule):
         self,
         check_r_max: Optional[float] = None,
         check_labels: Iterable[str] = ("energy", "forces"),
+        check_tensors: Optional[Mapping[str, str]] = None,
+        check_elements: Optional[Iterable[str]] = None,
         **kwargs: Any,
     ) -> None:
         names = {target: key for key, target in (kwargs.get("key_mapping") or {}).items()}
         labels = tuple(names.get(_NEQUIP_NAMES.get(label, label), label) for label in check_labels)
-        ase_args = tuple((kwargs.get("ase_args") or {}).items())
+        options = (
+            check_r_max,
+            tuple((kwargs.get("ase_args") or {}).items()),
+            tuple((check_tensors or {}).items()),
+            None if check_elements is None else tuple(check_elements),
+        )
         for path in _labelled(kwargs):
-            _check(path, check_r_max, labels, ase_args)
+            _check(path, labels, options)
         for path in _list(kwargs.get("predict_file_path")):
-            _check(path, check_r_max, (), ase_args)
+            _check(path, (), options)
         super().__init__(**kwargs)
 
 
-def _check(path: str, r_max: Optional[float], labels: Tuple[str, ...], ase_args: tuple) -> None:
+def _check(path: str, labels: Tuple[str, ...], options: tuple) -> None:
     state = os.stat(path) if os.path.exists(path) else None
     stamp = None if state is None else (state.st_mtime_ns, state.st_size)
-    _check_once(path, stamp, r_max, labels, ase_args)
+    _check_once(path, stamp, labels, options)
 
 
 @functools.cache
-def _check_once(path: str, stamp: Any, r_max: Optional[float], labels: tuple, ase_args: tuple) -> None:
-    check_file(path, r_max=r_max, require=labels, ase_args=dict(ase_args))
+def _check_once(path: str, stamp: Any, labels: tuple, options: tuple) -> None:
+    r_max, ase_args, tensors, elements = options
+    check_file(path, r_max, labels, dict(ase_args), tensors=dict(tensors), elements=elements)
 
 
 def _labelled(options: Mapping[str, Any]) -> List[str]:

@@ -7,7 +7,7 @@ from kan_heads.errors import ConfigError
 from kan_heads.kan import KANConfig, basis_names
 from kan_heads.kan.config import unknown_name
 
-SCOPES = ("output", "embedding_latent", "all")
+SCOPES = ("output", "embedding_latent", "projections", "all")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,8 @@ class SwapConfig:
 
     Args:
         scope: ``output`` (the readout), ``embedding_latent`` (every other nonlinear MLP: Allegro's
-            two-body and latent MLPs, NequIP's radial MLPs), ``all``, or a tuple of module paths
-            with shell-style wildcards.
+            two-body and latent MLPs, NequIP's radial MLPs), ``projections`` (ETGNN's maps to and from
+            messages), ``all``, or a tuple of module paths with shell-style wildcards.
         kan: the layers. ``kan.hidden: []`` is one layer, features -> output; without it each KAN
             has the widths of the MLP that it replaces.
     """

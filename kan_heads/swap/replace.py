@@ -16,6 +16,7 @@ _NONLINEARITIES = {
     "Mish": "mish",
     "GELU": "gelu",
     "Tanh": "tanh",
+    "ELU": "elu",
     "ShiftedSoftplus": "ssp",
 }
 
@@ -30,13 +31,16 @@ def short_path(path: str) -> str:
 def find_mlps(model: torch.nn.Module) -> Dict[str, torch.nn.Module]:
     """Lists the MLPs that a KAN can replace, by module path.
 
-    These are nequip's ``ScalarMLPFunction`` modules with a hidden layer, and readouts of any
-    depth. The single linear maps inside embeddings stay: a KAN there would mix bases that must
-    be mixed linearly. Classes are compared by name, because those of a packaged model are copies.
+    These are nequip's ``ScalarMLPFunction`` modules with a hidden layer, and readouts and ETGNN's
+    projections of any depth. The other single linear maps stay: a KAN inside an embedding would mix
+    bases that must be mixed linearly. Classes are compared by name, because those of a packaged
+    model are copies.
     """
     mlps = {}
     for path, module in model.named_modules():
-        if type(module).__name__ == "ScalarMLPFunction" and (module.num_layers > 1 or is_readout(path)):
+        if type(module).__name__ == "ScalarMLPFunction" and (
+            module.num_layers > 1 or is_readout(path) or is_projection(path)
+        ):
             mlps[path] = module
     return mlps
 
@@ -44,6 +48,11 @@ def find_mlps(model: torch.nn.Module) -> Dict[str, torch.nn.Module]:
 def is_readout(path: str) -> bool:
     """Tells whether the module at ``path`` turns the last features into the output."""
     return path.endswith("readout.mlp_module")
+
+
+def is_projection(path: str) -> bool:
+    """Tells whether the module at ``path`` maps features to or from the messages of ETGNN."""
+    return path.endswith(".projection")
 
 
 def select(model: torch.nn.Module, scope: Union[str, tuple]) -> Dict[str, torch.nn.Module]:
@@ -58,6 +67,8 @@ def select(model: torch.nn.Module, scope: Union[str, tuple]) -> Dict[str, torch.
         chosen = mlps
     elif scope == "output":
         chosen = {path: mlp for path, mlp in mlps.items() if is_readout(path)}
+    elif scope == "projections":
+        chosen = {path: mlp for path, mlp in mlps.items() if is_projection(path)}
     elif scope == "embedding_latent":
         chosen = {path: mlp for path, mlp in mlps.items() if not is_readout(path)}
     else:
