@@ -10,19 +10,13 @@ same time slow each other down, see `kan-heads speed`. Published values are in b
 
 import argparse
 import concurrent.futures
-import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 import time
 
 import numpy as np
+from recorded import ROOT, recorded, run, spread
 
-from kan_heads.demo.settings import machine
-
-ROOT = pathlib.Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "carbon"
 DATA = ROOT / "data" / "carbon-mace"
 ROWS = ("carbon-mlp", "carbon-output-published", "carbon-output-bspline", "carbon-output-mlp")
@@ -43,39 +37,20 @@ QUICK = {
 MATCHED = {"carbon-output-mlp": {"MLP_irreps": "51x0e"}}
 
 
-def run(program: str, *words: str) -> None:
-    """Runs a program of this environment on one thread; its last lines are shown if it fails."""
-    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-
-
 def train(name: str, row: str, **options: object) -> dict:
     """Trains a row and returns its record; a record that exists is read."""
-    path = RECORDS / f"{name}.json"
-    if path.exists():
-        record = json.loads(path.read_text())
-        if record["options"] != {**QUICK, **options}:
-            sys.exit(f"{path} was made with other options; remove it to repeat the run")
-        return record
-    words = [f"--{key}={value}" for key, value in {**QUICK, **options}.items() if value is not True]
-    flags = [f"--{key}" for key, value in options.items() if value is True]
-    files = (f"--config=configs/mace/{row}.yaml", f"--name={name}", f"--work_dir=runs/{name}")
-    began = time.perf_counter()
-    run("mace_run_train", *files, *words, *flags)
-    work = ROOT / "runs" / name
-    record = {
-        "row": row,
-        "options": {**QUICK, **options},
-        **read_log(next((work / "logs").glob(f"{name}_run-*[0-9].log"))),
-        **evaluate(work / f"{name}.model"),
-        "wall_s": round(time.perf_counter() - began, 1),
-        "device": "1 thread of " + machine()["cpu"],
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    return record
+    options = {**QUICK, **options}
+
+    def make() -> dict:
+        words = [f"--{key}={value}" for key, value in options.items() if value is not True]
+        flags = [f"--{key}" for key, value in options.items() if value is True]
+        work = ROOT / "runs" / name
+        files = (f"--config=configs/mace/{row}.yaml", f"--name={name}", f"--work_dir={work}")
+        run("mace_run_train", *files, *words, *flags)
+        log = next((work / "logs").glob(f"{name}_run-*[0-9].log"))
+        return {**read_log(log), **evaluate(work / f"{name}.model")}
+
+    return recorded(RECORDS / f"{name}.json", row, options, make)
 
 
 def read_log(log: pathlib.Path) -> dict:
@@ -140,12 +115,8 @@ def table7(jobs: int) -> None:
     print("|---|---:|---:|---:|---:|")
     for row in ROWS:
         records = [futures[row, seed].result() for seed in SEEDS]
-        cells = [
-            f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
-            for values in (
-                [r[name] for r in records] for name in ("force_rmse", "energy_rmse", "stress_rmse")
-            )
-        ]
+        errors = ("force_rmse", "energy_rmse", "stress_rmse")
+        cells = [spread([record[name] for record in records], 1) for name in errors]
         print("|", " | ".join([row, *cells, f"{records[0]['parameters']:,}"]), "|")
 
 
@@ -179,5 +150,4 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     arguments = parser.parse_args()
     run("kan-heads", "data", "prepare", "carbon", "--mace")
-    RECORDS.mkdir(exist_ok=True)
     table7(arguments.jobs) if arguments.what == "table7" else finetune()

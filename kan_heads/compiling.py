@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
 
 # Largest difference that rounding explains, relative to the largest value.
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+
+# What is compared of a potential; stresses follow from the same derivatives as forces.
+_COMPARED = ("total_energy", "atomic_energy", "forces")
 
 Say = Callable[[str], Any]
 
@@ -46,7 +49,7 @@ def compile_model(
     output: str,
     mode: str = "aotinductor",
     device: str = "cpu",
-    target: str = "ase",
+    target: Optional[str] = None,
     freezing: bool = True,
     say: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
 ) -> CompileResult:
@@ -57,7 +60,8 @@ def compile_model(
         output: file to write, ``*.nequip.pt2`` (aotinductor) or ``*.nequip.pth`` (torchscript).
         mode: ``aotinductor`` or ``torchscript``.
         device: ``cpu`` or ``cuda``.
-        target: what will load the file, e.g. ``ase``, ``pair_allegro``, ``pair_nequip``.
+        target: what will load the file, e.g. ``ase``, ``pair_allegro``, ``pair_nequip``; ``None`` stands for
+            ``ase``, and for a model of a tensor for that tensor, its only target.
         freezing: turn B-spline layers into polynomials where that is faster.
         say: context manager around each long stage, called with its name.
 
@@ -73,11 +77,11 @@ def compile_model(
         from nequip.model.modify_utils import get_all_modifiers
         from nequip.scripts import compile as program
     targets = program.COMPILE_TARGET_DICT
-    if target not in targets:
-        raise unknown_name("--target", target, targets)
+    _check_target(target, targets)
     _check_versions(mode)
     with say("Loading the model and a training structure"), quiet(logging.WARNING):
         model, data = _load(source)
+    target = _fitting_target(target, model)
     original = _evaluate(model, data, targets[target], device)
     report, note = None, ""
     if freezing:
@@ -100,7 +104,8 @@ def compile_model(
         return CompileResult(report, note, {}, {}, 0)
     with say("Comparing with the original"), quiet(logging.WARNING):
         found = _evaluate(_compiled(output, targets[target]), data, targets[target], device)
-    return _compare(output, report, note, original, found, tolerance)
+    differences, relative = _compare(output, original, found, tolerance)
+    return CompileResult(report, note, differences, relative, data["pos"].shape[0])
 
 
 def _check_options(source: str, output: str, mode: str, device: str) -> None:
@@ -113,12 +118,51 @@ def _check_options(source: str, output: str, mode: str, device: str) -> None:
     folder = os.path.dirname(output) or "."
     if not os.path.isdir(folder):
         raise ConfigError(f"{output}: there is no folder {folder}; make it first")
+    check_device(device)
+
+
+def check_device(name: str) -> torch.device:
+    """Returns a device that is there.
+
+    Args:
+        name: e.g. ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: if it is unknown or not on this machine.
+    """
     try:
-        kind = torch.device(device).type
+        device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"--device: {device!r} is no device of torch; e.g. cpu or cuda") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"--device: {device} is not available here; compile on a machine that has it")
+        raise ConfigError(f"--device: {name!r} is no device of torch; e.g. cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device: {name} is not available here; use cpu or a machine that has it")
+    return device
+
+
+def _check_target(target: Optional[str], targets: Mapping[str, Any]) -> None:
+    """Finds a wrong name before the model is loaded, which takes a while."""
+    from nequip.data import _key_registry
+
+    if target is not None and target not in {*targets, *_key_registry._CARTESIAN_TENSOR_FIELDS}:
+        raise unknown_name("--target", target, targets)
+
+
+def _fitting_target(target: Optional[str], model: torch.nn.Module) -> str:
+    """Chooses the target of a model, or checks that the chosen one fits."""
+    from nequip.scripts import compile as program
+
+    from kan_heads.etgnn.targets import find_network, register_target
+
+    network = find_network(model)
+    if network is None:
+        target = target or "ase"
+        if target not in program.COMPILE_TARGET_DICT:
+            raise ConfigError(f"--target: {target} is for models that predict it; this one needs e.g. ase")
+        return target
+    field = network.tensor_field
+    if target not in (None, field):
+        raise ConfigError(f"--target: {target} does not fit; this model predicts {field}: leave --target out")
+    return register_target(field)
 
 
 def _check_versions(mode: str) -> None:
@@ -155,24 +199,20 @@ def _compiled(path: str, target: Dict[str, Any]) -> torch.nn.Module:
 
 
 def _evaluate(model: Any, data: Dict[str, Tensor], target: Dict[str, Any], device: str) -> Dict[str, Tensor]:
-    """Returns energies and forces of the structure in the form that the target passes it."""
+    """Returns energies and forces, or a tensor, of the structure in the form that the target passes it."""
     data = target["data_settings"](dict(data))
     inputs = {key: data[key].to(device) for key in target["input"]}
     if isinstance(model, torch.nn.Module):
         model = model.to(device)
     outputs = model(inputs)
-    names = ("total_energy", "atomic_energy", "forces")
-    return {name: outputs[name].detach().cpu() for name in names if name in target["output"]}
+    names = [name for name in _COMPARED if name in target["output"]] or target["output"]
+    return {name: outputs[name].detach().cpu() for name in names}
 
 
 def _compare(
-    path: str,
-    report: Optional[FreezeReport],
-    note: str,
-    expected: Dict[str, Tensor],
-    found: Dict[str, Tensor],
-    tolerance: float,
-) -> CompileResult:
+    path: str, expected: Dict[str, Tensor], found: Dict[str, Tensor], tolerance: float
+) -> Tuple[Dict[str, float], Dict[str, float]]:
+    """Returns the largest differences, absolute and relative; raises if rounding cannot explain them."""
     differences = {name: float((found[name] - value).abs().max()) for name, value in expected.items()}
     scales = {name: float(value.abs().max()) or 1.0 for name, value in expected.items()}
     relative = {name: difference / scales[name] for name, difference in differences.items()}
@@ -182,5 +222,4 @@ def _compare(
                 f"{path}: the compiled model differs from the original by {differences[name]:.1e} in {name}, "
                 "more than rounding explains; do not use it, and please report this"
             )
-    atoms = expected["forces"].shape[0] if "forces" in expected else 0
-    return CompileResult(report, note, differences, relative, atoms)
+    return differences, relative

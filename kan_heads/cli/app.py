@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kan_heads._version import __version__
 from kan_heads.cli import compile as compile_verb
-from kan_heads.cli import data, demo, migrate_mace, patch, speed
+from kan_heads.cli import data, demo, migrate_mace, patch, predict, speed
 from kan_heads.errors import KanHeadsError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(patch.app, name="patch")
 app.command("demo")(demo.demo)
 app.command("compile")(compile_verb.compile_)
+app.command("predict")(predict.predict)
 app.command("speed")(speed.speed)
 app.command("migrate-mace")(migrate_mace.migrate_mace)
 

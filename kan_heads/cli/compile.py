@@ -21,21 +21,29 @@ def compile_(
     mode: Annotated[str, typer.Option(help="aotinductor or torchscript (up to torch 2.9).")] = "aotinductor",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     target: Annotated[
-        str, typer.Option(help="What will load it: ase, pair_allegro, pair_nequip, ...")
-    ] = "ase",
+        str | None,
+        typer.Option(
+            help="What will load it: ase (default for potentials), pair_allegro, pair_nequip, ...; "
+            "a model of a tensor has one target, the tensor."
+        ),
+    ] = None,
     freeze: Annotated[bool, typer.Option(help="Turn one-output B-spline layers into polynomials.")] = True,
 ) -> None:
     """Compile a trained model; the result works where kan-heads is not installed."""
     from kan_heads.compiling import compile_model
 
-    result = compile_model(source, str(output), mode, device, target, freeze, _stage)
+    result = compile_model(source, str(output), mode, device, target, freeze, stage)
     for line in _summary(result, output):
         typer.echo(line)
 
 
 @contextlib.contextmanager
-def _stage(text: str) -> Iterator[None]:
-    """Shows a stage while it lasts; where there is no terminal, a line when it begins."""
+def stage(text: str) -> Iterator[None]:
+    """Shows a stage while it lasts; where there is no terminal, a line when it begins.
+
+    Args:
+        text: what is being done.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)

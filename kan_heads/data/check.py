@@ -20,6 +20,22 @@ N_NEIGHBOUR_FRAMES = 32
 
 _FAR = 1000.0
 
+_ASYMMETRY = 0.05
+"""Largest asymmetry of a tensor that counts as symmetric, as a share of its largest element."""
+
+
+@dataclass(frozen=True)
+class TensorLabel:
+    """What a label that is a 3 x 3 tensor must look like.
+
+    Args:
+        per: ``atom`` or ``crystal``.
+        symmetric: whether it equals its transpose; such a tensor may be given by six numbers.
+    """
+
+    per: str
+    symmetric: bool = False
+
 
 @dataclass(frozen=True)
 class Report:
@@ -37,7 +53,7 @@ def check_file(
     r_max: float | None = None,
     require: Sequence[str] = ("energy", "forces"),
     ase_args: Mapping[str, Any] | None = None,
-    tensors: Mapping[str, str] | None = None,
+    tensors: Mapping[str, TensorLabel] | None = None,
     elements: Sequence[str] | None = None,
 ) -> Report:
     """Check a file of labelled structures that ASE can read.
@@ -47,7 +63,7 @@ def check_file(
         r_max: cutoff of the model in Angstrom; None skips the search for neighbours.
         require: labels that every frame must have.
         ase_args: more arguments for ``ase.io.iread``, such as ``format``.
-        tensors: labels that are 3 x 3 tensors, and whether there is one per ``atom`` or per ``crystal``.
+        tensors: labels that are 3 x 3 tensors.
         elements: the elements that may occur; None allows all.
 
     Returns:
@@ -85,7 +101,7 @@ def check_frames(
     source: str,
     r_max: float | None = None,
     require: Sequence[str] = ("energy", "forces"),
-    tensors: Mapping[str, str] | None = None,
+    tensors: Mapping[str, TensorLabel] | None = None,
     elements: Sequence[str] | None = None,
 ) -> Report:
     """Check frames with their labels.
@@ -101,8 +117,9 @@ def check_frames(
 
     Raises:
         DataError: no frames; no atoms, NaN or infinity in positions, cell, energy, forces, stress or
-            a required label; a missing label; forces or tensors of another shape; a flat periodic cell;
-            no neighbours; an element that is not allowed. The message names the source and the 0-based frame.
+            a required label; a missing label; forces or tensors of another shape or symmetry; a flat
+            periodic cell; no neighbours; an element that is not allowed. The message names the source and
+            the 0-based frame.
     """
     counts: dict[str, int] = {}
     sizes: list[int] = []
@@ -124,8 +141,8 @@ def check_frames(
 def _check_structure(atoms: Atoms, where: str) -> None:
     if len(atoms) == 0:
         raise DataError(f"{where} has no atoms; remove it")
-    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
-        _check_finite(name, values, where)
+    _check_finite("positions", atoms.positions, where)
+    _check_finite("cell", atoms.cell.array, where, by_atom=False)
     flat = atoms.pbc.all() and abs(np.linalg.det(atoms.cell.array)) < 1e-6
     if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
         raise DataError(f'{where} is periodic but its cell has no volume; set the Lattice or pbc="F F F"')
@@ -141,7 +158,11 @@ def _check_elements(atoms: Atoms, where: str, elements: Sequence[str] | None) ->
 
 
 def _check_labels(
-    atoms: Atoms, where: str, require: Sequence[str], tensors: Mapping[str, str], counts: dict[str, int]
+    atoms: Atoms,
+    where: str,
+    require: Sequence[str],
+    tensors: Mapping[str, TensorLabel],
+    counts: dict[str, int],
 ) -> None:
     stores: list[dict[str, Any]] = [atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info]
     for name in dict.fromkeys(("energy", "forces", "stress", *require)):
@@ -155,29 +176,48 @@ def _check_labels(
             continue
         if name == "forces" and np.shape(value) != (len(atoms), 3):
             raise DataError(f"{where}: forces have shape {np.shape(value)}, expected ({len(atoms)}, 3)")
-        if name in tensors:
-            _check_tensor(name, value, tensors[name], len(atoms), where)
-        _check_finite(name, value, where)
+        tensor = tensors.get(name)
+        if tensor is not None:
+            _check_shape(name, np.shape(value), tensor, len(atoms), where)
+        _check_finite(name, value, where, by_atom=tensor is None or tensor.per == "atom")
+        if tensor is not None and tensor.symmetric:
+            _check_symmetric(name, np.asarray(value), where)
         counts[name] = counts.get(name, 0) + 1
 
 
-def _check_tensor(name: str, value: Any, per: str, n_atoms: int, where: str) -> None:
-    shapes = [(9,), (3, 3), (6,)] if per == "crystal" else [(n_atoms, 9), (n_atoms, 3, 3), (n_atoms, 6)]
-    if np.shape(value) not in shapes:
-        wanted = "nine numbers (xx, xy, ... zz)" + (" for each atom" if per == "atom" else "")
+def _check_shape(name: str, shape: tuple[int, ...], tensor: TensorLabel, n_atoms: int, where: str) -> None:
+    tails = [(9,), (3, 3), (6,)] if tensor.symmetric else [(9,), (3, 3)]
+    shapes = {"atom": [(n_atoms, *tail) for tail in tails], "crystal": tails}
+    if shape not in shapes[tensor.per]:
+        wanted = "nine numbers (xx, xy, xz, yx, ... zz)"
+        wanted += " or six (xx, yy, zz, yz, xz, xy)" if tensor.symmetric else ""
+        other = "crystal" if tensor.per == "atom" else "atom"
+        remedy = f"set per: {other}" if shape in shapes[other] else "correct the file or remove the frame"
         raise DataError(
-            f"{where}: {name} has shape {np.shape(value)}, expected {wanted}, shape {shapes[0]} for "
-            f"{n_atoms} atoms"
+            f"{where}: {name} has shape {shape}, expected {wanted} per {tensor.per}, "
+            f"shape {shapes[tensor.per][0]}; {remedy}"
         )
 
 
-def _check_finite(name: str, values: Any, where: str) -> None:
+def _check_symmetric(name: str, value: np.ndarray, where: str) -> None:
+    if value.shape[-1] == 6:
+        return
+    matrices = value.reshape(-1, 3, 3)
+    asymmetry = np.abs(matrices - matrices.swapaxes(1, 2)).max()
+    if asymmetry > _ASYMMETRY * np.abs(matrices).max():
+        raise DataError(
+            f"{where}: {name} differs from its transpose by {asymmetry:.3g}, but is declared symmetric; "
+            "set symmetric: false under a name of your own, or correct the file"
+        )
+
+
+def _check_finite(name: str, values: Any, where: str, by_atom: bool = True) -> None:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise DataError(f"{where}: {name} is not a number but {array.dtype}; correct or remove the frame")
     bad = ~np.isfinite(array)
     if bad.any():
-        atom = f" of atom {np.argwhere(bad)[0][0]}" if array.ndim > 1 and name != "cell" else ""
+        atom = f" of atom {np.argwhere(bad)[0][0]}" if by_atom and array.ndim > 1 else ""
         raise DataError(f"{where}: {name}{atom} is NaN or infinite; correct or remove the frame")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 
 class PatientBar:
-    """A rich bar on standard error that appears once two seconds have passed.
+    """A rich bar on standard error that appears once two seconds have passed, if that is a terminal.
 
     Args:
         what: text beside the bar.
@@ -41,9 +42,13 @@ class PatientBar:
             from rich.console import Console
             from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+            console = Console(stderr=True)
+            if not console.is_terminal:
+                self._start = math.inf
+                return
             text = TextColumn("{task.description}")
             columns = (text, DownloadColumn(), TransferSpeedColumn()) if self._in_bytes else ()
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=not self._in_bytes)
+            self._bar = Progress(*columns, console=console, transient=not self._in_bytes)
             self._bar.start()
             self._task = self._bar.add_task(self._what, total=self._total)
         self._bar.update(self._task, completed=done)

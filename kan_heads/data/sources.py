@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kan_heads.data.unpack import unpack_zip
-from kan_heads.errors import DataError
+from kan_heads.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -151,35 +151,83 @@ def born_charges(atoms: Atoms) -> np.ndarray:
         ``(n_atoms, 3, 3)`` in units of e.
 
     Raises:
-        DataError: the frame has no such labels.
+        DataError: the frame has no such labels, or they are not nine for each atom.
     """
     charges = _label(atoms, "born_effective_charges")
+    remedy = "make it with 'kan-heads data prepare sio2'"
     if charges is None:
-        raise DataError("a frame has no 'born_effective_charges'; make it with 'kan-heads data prepare sio2'")
+        raise DataError(f"a frame has no 'born_effective_charges'; {remedy}")
+    if np.shape(charges) not in ((len(atoms), 9), (len(atoms), 3, 3)):
+        shape = np.shape(charges)
+        raise DataError(
+            f"a frame of {len(atoms)} atoms has 'born_effective_charges' of shape {shape}; {remedy}"
+        )
     return np.reshape(charges, (len(atoms), 3, 3))
 
 
-def read_sio2(paths: list[Path], work: Path) -> Source:
-    """SiO2: POSCARs from the zip, Born effective charges (n_atoms, 9) in e from the headerless csv."""
-    import ase.io
+_AGAIN = "fetch both files again with 'kan-heads data get sio2'"
 
+
+def read_sio2(paths: list[Path], work: Path) -> Source:
+    """SiO2: POSCARs from the zip, Born effective charges (n_atoms, 9) in e from the headerless csv.
+
+    Raises:
+        DataError: a table or an archive that cannot be read, no rows; a row with too few numbers, one that is
+            no finite number, a name that occurred before, or no structure in the archive; a structure
+            that cannot be read or has other than six atoms.
+    """
     archive, table = paths
-    with table.open(newline="", encoding="utf-8-sig") as f:
-        rows = [r for r in csv.reader(f) if r]
-    for number, row in enumerate(rows):
-        if len(row) != 55:
-            raise DataError(f"{table}: row {number} has {len(row)} fields, expected a name and 54 numbers")
+    charges = _born_table(table)
     folder = unpack_zip(archive, work / "sio2") / "SiO2_prim"
+    files = [folder / f"{name}.vasp" for name in charges]
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{archive} has no {path.name}, which {table} lists; {_AGAIN}")
+    rows = list(charges.items())
 
     def build(i: int) -> Atoms:
-        name, *charges = rows[i]
-        atoms = labelled(ase.io.read(folder / f"{name}.vasp", format="vasp"), structure=name)
-        if len(atoms) * 9 != len(charges):
-            raise DataError(f"{archive}: {name}.vasp has {len(atoms)} atoms, its row of charges is for 6")
-        atoms.set_array("born_effective_charges", np.array(charges, dtype=float).reshape(-1, 9))
+        import ase.io
+
+        name, values = rows[i]
+        try:
+            atoms = labelled(ase.io.read(files[i], format="vasp"), structure=name)
+        except Exception as e:  # ASE's parsers raise whatever the damage leads them to
+            raise DataError(f"{archive}: {name}.vasp cannot be read ({first_line(e)}); {_AGAIN}") from e
+        if len(atoms) != len(values):
+            raise DataError(
+                f"{archive}: {name}.vasp has {len(atoms)} atoms, its row in {table} is for {len(values)}; "
+                f"{_AGAIN}"
+            )
+        atoms.set_array("born_effective_charges", values)
         return atoms
 
     return Source(len(rows), build, f"row of {table.name}")
+
+
+def _born_table(table: Path) -> dict[str, np.ndarray]:
+    """The charges, (6, 9), by name of the structure, in the order of the rows."""
+    charges: dict[str, np.ndarray] = {}
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as f:
+            rows = [(r[0], r[1:]) for r in csv.reader(f) if r]
+    except (csv.Error, UnicodeDecodeError) as e:
+        raise DataError(f"{table} cannot be read ({first_line(e)}); {_AGAIN}") from e
+    for number, (name, fields) in enumerate(rows):
+        where = f"{table}: row {number} ({name})"
+        if len(fields) != 54:
+            raise DataError(f"{where} has {len(fields)} numbers, expected 9 for each of 6 atoms; {_AGAIN}")
+        if name in charges:
+            raise DataError(f"{where} has the name of an earlier row; {_AGAIN}")
+        try:
+            values = np.array(fields, dtype=float)
+        except ValueError as e:
+            raise DataError(f"{where} holds what is not a number ({e}); {_AGAIN}") from e
+        if not np.isfinite(values).all():
+            raise DataError(f"{where} holds NaN or an infinite number; {_AGAIN}")
+        charges[name] = values.reshape(-1, 9)
+    if not charges:
+        raise DataError(f"{table} has no rows; {_AGAIN}")
+    return charges
 
 
 def read_ru(paths: list[Path], work: Path) -> Source:

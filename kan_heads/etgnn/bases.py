@@ -26,8 +26,8 @@ def make_cutoff(name: str) -> torch.nn.Module:
 def spherical_bessel(order: int, x: Tensor) -> Tensor:
     r"""Evaluates :math:`j_l(x)`, x >= 0, to rounding in the precision of ``x``.
 
-    The closed forms cancel where x is small against l: at x = 2.7 and l = 7 they lose eight digits. The power
-    series is taken there, the recurrence :math:`j_{l+1} = (2l + 1) j_l / x - j_{l-1}` elsewhere.
+    The closed forms cancel where x is small against l: j_7(2) from them is wrong by 63 % in float32. The
+    power series is taken there, the recurrence :math:`j_{l+1} = (2l + 1) j_l / x - j_{l-1}` elsewhere.
     """
     small = x < order + 0.5
     y = torch.where(small, torch.ones_like(x), x)

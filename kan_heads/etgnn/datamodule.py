@@ -1,12 +1,16 @@
 """A data module for tensors: labels checked, graphs computed once."""
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+import os
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 import torch
+from ase.calculators.calculator import all_properties
+from hydra.utils import instantiate
 from nequip.data.dataset import AtomicDataset
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from kan_heads.data.check import TensorLabel
 from kan_heads.data.progress import track
 from kan_heads.errors import ConfigError, DataError
 from kan_heads.etgnn.fields import tensor_field
@@ -14,19 +18,54 @@ from kan_heads.nequip import CheckedASEDataModule
 
 Graph = Dict[str, torch.Tensor]
 
+_GRAPHS: Dict[str, List[Graph]] = {}
+
 
 class PreparedDataset(AtomicDataset):
-    """Frames whose neighbour lists are kept, since they are the same in every epoch."""
+    """A data set of nequip whose frames, neighbour lists included, are made once in a process.
 
-    def __init__(self, graphs: List[Graph]) -> None:
+    Statistics, training and tests each set up their data again; from the second time on neither the file
+    is read nor neighbours are searched, unless the file has changed.
+
+    Args:
+        dataset: configuration of a data set of nequip that reads one file.
+        field: the tensor.
+
+    Raises:
+        DataError: if a structure has no neighbours.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any], field: str) -> None:
         super().__init__()
-        self.graphs = graphs
+        config = OmegaConf.to_container(OmegaConf.create(dataset), resolve=True)
+        path = config.get("dataset", config)["file_path"]
+        state = os.stat(path)
+        inputs = [config, field, state.st_mtime_ns, state.st_size, str(torch.get_default_dtype())]
+        key = json.dumps(inputs, sort_keys=True, default=repr)
+        if key not in _GRAPHS:
+            _GRAPHS[key] = list(_graphs(config, path, field))
+        self.graphs = _GRAPHS[key]
 
     def __len__(self) -> int:
         return len(self.graphs)
 
     def _get_data_list(self, indices: Any) -> List[Graph]:
         return self.graphs[indices] if isinstance(indices, slice) else [self.graphs[i] for i in indices]
+
+
+def _graphs(config: Mapping[str, Any], path: str, field: str) -> Iterator[Graph]:
+    dataset = instantiate(config)
+    frames = getattr(dataset, "indices", range(len(dataset)))  # of a part of a file, or of a whole one
+    for index in track(range(len(dataset)), f"graphs of {path}", len(dataset)):
+        graph = dataset[index]
+        if graph["edge_index"].shape[1] == 0:
+            raise DataError(
+                f"{path}: frame {int(frames[index])} has no neighbours within r_max; use a larger r_max or "
+                "remove the frame"
+            )
+        if field in graph:  # labels that are whole numbers are read as such
+            graph[field] = graph[field].to(torch.get_default_dtype())
+        yield graph
 
 
 class TensorDataModule(CheckedASEDataModule):
@@ -47,15 +86,19 @@ class TensorDataModule(CheckedASEDataModule):
           train_file_path: train.extxyz
           val_file_path: val.extxyz
 
+    Per atom, the tensor is nine columns, row by row: ``my_tensor:R:9`` for xx, xy, xz, yx, ... zz.
+    Per crystal it stands in the comment line, row by row as well: ``my_tensor="xx xy xz yx ... zz"``, or what
+    ASE writes for a 3 x 3 array in ``atoms.info``. Symmetric tensors may have six numbers instead: xx, yy,
+    zz, yz, xz, xy. (Only ``stress`` and ``virial``, which extended XYZ reserves, are read column by column.)
+
     Args:
-        field: name of the tensor. Per atom, a column of nine numbers (xx, xy, ... zz); per crystal, nine
-            numbers of the comment line as ASE writes a 3 x 3 array.
+        field: name of the tensor.
         r_max: length of the longest edges in Angstrom.
         type_names: chemical symbols, in the order of the model.
         per: ``atom`` or ``crystal``; needed for a field of your own.
         symmetric: whether the tensor equals its transpose.
         **kwargs: arguments of nequip's class, except ``transforms``; ``key_mapping: {column: field}`` reads
-            labels of another name.
+            labels of another name. Other labels of a file are left out unless ``include_keys`` lists them.
 
     Raises:
         ConfigError: if the field is not valid.
@@ -80,7 +123,10 @@ class TensorDataModule(CheckedASEDataModule):
         type_names = list(type_names)
         mapping = kwargs.get("key_mapping") or {}
         source = next((key for key, target in mapping.items() if target == field), field)
-        kwargs["include_keys"] = [*(kwargs.get("include_keys") or []), source]
+        wanted: Set[str] = {source, *mapping, *(kwargs.get("include_keys") or [])}
+        kwargs["include_keys"] = sorted(wanted)
+        unwanted = {*all_properties, field, *(kwargs.get("exclude_keys") or [])}
+        kwargs["exclude_keys"] = sorted(unwanted - wanted)
         transforms = [
             {
                 "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
@@ -92,44 +138,16 @@ class TensorDataModule(CheckedASEDataModule):
         super().__init__(
             check_r_max=float(r_max),
             check_labels=(field,),
-            check_tensors={source: tensor.per},
+            check_tensors={source: TensorLabel(tensor.per, tensor.symmetric)},
             check_elements=type_names,
             transforms=transforms,
             **kwargs,
         )
-        self._graphs: Dict[str, List[Graph]] = {}
-
-    def setup(self, stage: str) -> None:
-        """Reads the files of a stage and builds their graphs, unless an earlier stage did."""
-        super().setup(stage)
-        for name in ("train", "val", "test", "predict"):
-            datasets = getattr(self, f"{name}_dataset", None)
-            if datasets:
-                configs = getattr(self, f"{name}_dataset_config")
-                prepared = [self._prepare(*pair, name) for pair in zip(datasets, configs, strict=True)]
-                setattr(self, f"{name}_dataset", prepared)
-
-    def _prepare(self, dataset: AtomicDataset, config: Mapping[str, Any], name: str) -> PreparedDataset:
-        if isinstance(dataset, PreparedDataset):
-            return dataset
-        key = json.dumps(_plain(config), sort_keys=True, default=str)
-        if key not in self._graphs:
-            self._graphs[key] = list(self._built(dataset, name))
-        return PreparedDataset(self._graphs[key])
-
-    @staticmethod
-    def _built(dataset: AtomicDataset, name: str) -> Iterator[Graph]:
-        for index in track(range(len(dataset)), f"graphs, {name}", len(dataset)):
-            graph = dataset[index]
-            if graph["edge_index"].shape[1] == 0:
-                raise DataError(
-                    f"{name} set: structure {index} has no neighbours within r_max; use a larger r_max or "
-                    "remove it"
-                )
-            yield graph
+        for kind in ("train", "val", "test", "predict"):
+            name = f"{kind}_dataset_config"
+            setattr(self, name, [_prepared(config, field) for config in getattr(self, name)])
 
 
-def _plain(config: Any) -> Any:
-    if isinstance(config, (DictConfig, ListConfig)):
-        return OmegaConf.to_container(config, resolve=True)
-    return config
+def _prepared(config: Mapping[str, Any], field: str) -> Dict[str, Any]:
+    target = f"{__name__}.{PreparedDataset.__name__}"
+    return {"_target_": target, "_recursive_": False, "dataset": config, "field": field}

@@ -37,6 +37,10 @@ def tensor_field(name: str, per: Optional[str] = None, symmetric: Optional[bool]
     Raises:
         ConfigError: if ``per`` is missing, unknown, or differs from what the name stands for already.
     """
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"field: {name!r} is no name; give that of the tensor, as in the data file")
+    if symmetric is not None and not isinstance(symmetric, bool):
+        raise ConfigError(f"symmetric: {symmetric!r} must be true or false")
     if per is not None and per not in KINDS:
         raise unknown_name("per", per, KINDS)
     kind = _key_registry.get_field_type(name, error_on_unregistered=False)
@@ -59,7 +63,7 @@ def tensor_field(name: str, per: Optional[str] = None, symmetric: Optional[bool]
 
 
 def _register(name: str, per: str, symmetric: bool) -> None:
-    if not name or "." in name:
+    if "." in name:
         raise ConfigError(f"field: {name!r} cannot name a field; use letters, digits and underscores")
     tensors = {name: "ij=ji" if symmetric else "ij"}
     if per == "atom":

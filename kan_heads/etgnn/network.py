@@ -97,7 +97,7 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
         self.angular_x_max = settings.angular_r_max / settings.r_max
         self.triplet_x_max = settings.triplet_r_max / settings.r_max
         self.edge_envelope = settings.edge_envelope
-        self.step = settings.triplet_envelope == "step"
+        self.smooth_triplets = settings.triplet_envelope == "smooth"
         self.envelope = make_cutoff(settings.cutoff)
         quirk = 1.0 if settings.angular_cutoff_in_angstrom else settings.angular_r_max
         self.radial_angular = RadialAngularBasis(zeros, settings.cutoff, quirk)
@@ -146,7 +146,7 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
         short = torch.nonzero(x < self.angular_x_max).squeeze(1)  # (n_short,)
         kj, ji = find_triplets(center[short], neighbor[short], shift[short], num_atoms)
         x_short, unit_short, radial_short = x[short], unit[short], radial[short]
-        angular = self._angular(x_short, unit_short, kj, ji).to(radial.dtype)
+        angular = self._angular(x_short, unit_short, kj, ji, radial.dtype)
 
         edges = self.embedding.edges(types, center, neighbor, radial)
         atoms = [center[short][ji], center[short][kj], neighbor[short][kj]]
@@ -168,22 +168,20 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
         data[self.tensor_field] = self._finish(tensors.view(-1, 3, 3), types, data)
         return data
 
-    def _angular(self, x: Tensor, unit: Tensor, kj: Tensor, ji: Tensor) -> Tensor:
+    def _angular(self, x: Tensor, unit: Tensor, kj: Tensor, ji: Tensor, dtype: torch.dtype) -> Tensor:
         """Returns the angular basis of the triplets, ``(n_triplets, (l_max + 1) n_radial)``."""
         x = x / self.angular_x_max
-        radial = self.radial_angular(x)  # (n_short, l_max + 1, n_radial)
-        if not self.step:  # it must vanish with either edge; the basis does with the edge k -> j only
-            ends = self.envelope(x)[ji]
-            radial = radial[kj] * ends.view(-1, 1, 1)
-        else:
-            radial = radial[kj]
+        radial = self.radial_angular(x).to(dtype)[kj]  # (n_triplets, l_max + 1, n_radial)
         cosine = (unit[kj] * unit[ji]).sum(dim=1)  # (n_triplets,)
-        return (radial * legendre(self.radial_angular.l_max, cosine).unsqueeze(2)).flatten(1)
+        angular = legendre(self.radial_angular.l_max, cosine).to(dtype)  # (n_triplets, l_max + 1)
+        if self.smooth_triplets:  # messages must end with either edge; the radial part ends with k -> j
+            angular = angular * self.envelope(x).to(dtype)[ji].unsqueeze(1)
+        return (radial * angular.unsqueeze(2)).flatten(1)
 
     def _triplet_weight(self, x: Tensor, kj: Tensor, ji: Tensor) -> Tensor:
         """Returns the envelope of the tensors of triplets, ``(n_triplets,)``."""
         x = x / self.triplet_x_max
-        inside = (x < 1.0).to(x.dtype) if self.step else self.envelope(x)
+        inside = self.envelope(x) if self.smooth_triplets else (x < 1.0).to(x.dtype)
         return inside[kj] * inside[ji]
 
     def _finish(self, tensors: Tensor, types: Tensor, data: AtomicDataDict.Type) -> Tensor:

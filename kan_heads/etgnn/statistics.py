@@ -1,12 +1,18 @@
 """Statistics of a tensor, for ``${training_data_stats:...}`` in a configuration."""
 
+import logging
 from typing import Any, Dict, List, Optional
 
 import torch
 from nequip.data import AtomicDataDict, BaseModifier, DataStatisticsManager, NumNeighbors
-from nequip.data.stats import Mean, RootMeanSquare
+from nequip.data.stats import Mean, RootMeanSquare, StandardDeviation
 
 from kan_heads.etgnn.fields import tensor_field
+
+logger = logging.getLogger(__name__)
+
+_MEAN = "per_type_isotropic_mean"
+_VARIANCE = "per_type_isotropic_variance"
 
 
 class IsotropicPart(BaseModifier):
@@ -31,18 +37,14 @@ class AnisotropicPart(BaseModifier):
         return tensor - third.view(-1, 1, 1) * torch.eye(3, dtype=tensor.dtype, device=tensor.device)
 
 
-def TensorStatisticsManager(  # noqa: N802
-    field: str,
-    per: Optional[str] = None,
-    symmetric: Optional[bool] = None,
-    dataloader_kwargs: Optional[Dict[str, Any]] = None,
-    type_names: Optional[List[str]] = None,
-) -> DataStatisticsManager:
-    """Builds nequip's manager with what an ETGNN model asks for.
+class TensorStatisticsManager(DataStatisticsManager):
+    """nequip's manager with what an ETGNN model asks for.
 
     ``num_neighbors_mean``; ``per_type_isotropic_mean``, a third of the trace, averaged over the atoms of
-    each type; ``anisotropic_rms``, root mean square of the elements without that part. The last two have the
-    unit of the field. Unlabelled entries (NaN) are left out.
+    each type (0 for a type that no structure holds); ``deviation_rms``, root mean square of the elements
+    of what these means leave of the tensors (1 if they leave nothing); ``anisotropic_rms``, that of the
+    elements without the isotropic part. The last three have the unit of the field. Unlabelled entries (NaN)
+    are left out.
 
     Args:
         field: the tensor.
@@ -51,21 +53,38 @@ def TensorStatisticsManager(  # noqa: N802
         dataloader_kwargs: options of the data loader.
         type_names: names of the types of atoms.
     """
-    tensor_field(field, per, symmetric)
-    metrics: List[Dict[str, Any]] = [
-        {"name": "num_neighbors_mean", "field": NumNeighbors(), "metric": Mean()},
-        {
-            "name": "per_type_isotropic_mean",
-            "field": IsotropicPart(field),
-            "metric": Mean(),
-            "per_type": True,
-            "ignore_nan": True,
-        },
-        {
-            "name": "anisotropic_rms",
-            "field": AnisotropicPart(field),
-            "metric": RootMeanSquare(),
-            "ignore_nan": True,
-        },
-    ]
-    return DataStatisticsManager(metrics, dataloader_kwargs, type_names)
+
+    def __init__(
+        self,
+        field: str,
+        per: Optional[str] = None,
+        symmetric: Optional[bool] = None,
+        dataloader_kwargs: Optional[Dict[str, Any]] = None,
+        type_names: Optional[List[str]] = None,
+    ) -> None:
+        tensor_field(field, per, symmetric)
+        isotropic = IsotropicPart(field)
+        variance = StandardDeviation(squared=True, unbiased=False)
+        metrics: List[Dict[str, Any]] = [
+            {"name": "num_neighbors_mean", "field": NumNeighbors(), "metric": Mean()},
+            {"name": _MEAN, "field": isotropic, "metric": Mean(), "per_type": True},
+            {"name": _VARIANCE, "field": isotropic, "metric": variance, "per_type": True},
+            {"name": "anisotropic_rms", "field": AnisotropicPart(field), "metric": RootMeanSquare()},
+        ]
+        labelled = [{**metric, "ignore_nan": True} for metric in metrics]
+        super().__init__(labelled, dataloader_kwargs, type_names)
+
+    def compute(self) -> Dict[str, Any]:
+        """Computes the statistics, and the one that follows from others."""
+        super().compute()
+        counts = [float(metric.count) for metric in self[self.names.index(_VARIANCE)]]
+        variances, means = self.stats_dict[_VARIANCE], self.stats_dict[_MEAN]
+        for name, count in zip(self.type_names, counts, strict=True):
+            if count == 0.0:
+                logger.warning(f"type_names: no training structure holds {name}; the model will not know it")
+                means[name] = variances[name] = self.stats_dict[f"{_MEAN}_{name}"] = 0.0
+        isotropic = sum(c * v for c, v in zip(counts, variances.values(), strict=True)) / sum(counts)
+        deviation = (self.stats_dict["anisotropic_rms"] ** 2 + isotropic / 3.0) ** 0.5
+        self.stats_dict["deviation_rms"] = deviation if deviation > 1e-12 else 1.0
+        logger.info(f"deviation_rms: {deviation}")
+        return self.stats_dict

@@ -7,6 +7,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Tuple
 from nequip.data.datamodule import ASEDataModule
 
 from kan_heads.data import check_file
+from kan_heads.data.check import TensorLabel
 
 #: What nequip calls the labels that ASE calls otherwise.
 _NEQUIP_NAMES = {"energy": "total_energy"}
@@ -24,7 +25,7 @@ class CheckedASEDataModule(ASEDataModule):
             ``None``.
         check_labels: labels that every frame must have, by their ASE names; a ``key_mapping`` is
             followed, and files to predict need none.
-        check_tensors: shapes of 3 x 3 labels, ``atom`` or ``crystal`` by ASE name.
+        check_tensors: what 3 x 3 labels must look like, by their names in the file.
         check_elements: the elements that may occur; any if ``None``.
         **kwargs: every argument of the stock class.
 
@@ -36,7 +37,7 @@ class CheckedASEDataModule(ASEDataModule):
         self,
         check_r_max: Optional[float] = None,
         check_labels: Iterable[str] = ("energy", "forces"),
-        check_tensors: Optional[Mapping[str, str]] = None,
+        check_tensors: Optional[Mapping[str, TensorLabel]] = None,
         check_elements: Optional[Iterable[str]] = None,
         **kwargs: Any,
     ) -> None:

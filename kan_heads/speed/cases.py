@@ -56,7 +56,7 @@ class BlockCase:
 
 
 # Data sets and configurations have names of their own.
-_CONFIG_OF = {"hfo2": "hfo2", "ag": "ag", "ag-emt": "ag"}
+_CONFIG_OF = {"hfo2": "hfo2", "ag": "ag", "ag-emt": "ag", "sio2": "sio2", "cristobalite": "sio2"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class ModelCase:
         mlp: configuration of the model with MLPs, below ``configs/``; ``{system}`` is filled in. Empty
             where options say it all.
         kan: configuration of the model with KANs.
+        most_rounds: how often the models take turns at most; None leaves it to the settings.
     """
 
     name: str
@@ -87,6 +88,7 @@ class ModelCase:
     shared_overrides: tuple[str, ...] = ()
     mlp: str = ""
     kan: str = ""
+    most_rounds: int | None = None
 
     def configs(self, system: str) -> list[str]:
         """Names of both configurations, or none, for a data set."""
@@ -111,6 +113,7 @@ BLOCK_CASES = (
 _KAN = "training_module.model.kan"
 _ONE_LAYER = (f"{_KAN}.basis={{basis}}", f"+{_KAN}.hidden=[]")
 _NEQUIP_PAIR = "kan_heads.speed.nequip_models:build_pair"
+_ETGNN_PAIR = "kan_heads.speed.etgnn_models:build_pair"
 _MACE_PAIR = "kan_heads.speed.mace_models:build_pair"
 # Everything else is the default of mace_run_train.
 _MACE_SIZE = ("--num_channels=32", "--max_L=1", "--r_max=4.0")
@@ -163,6 +166,17 @@ MODEL_CASES = (
         overrides=("--kan_basis={basis}", "--kan_scope=all"),
         systems=("carbon", "diamond"),
         shared_overrides=_MACE_SIZE,
+    ),
+    ModelCase(
+        name="etgnn-output",
+        package="nequip",
+        extra="etgnn",
+        build=_ETGNN_PAIR,
+        mlp="etgnn/{system}-mlp",
+        kan="etgnn/{system}-output-bspline-1layer",
+        overrides=(f"{_KAN}.basis={{basis}}",),
+        systems=("sio2", "cristobalite"),
+        most_rounds=9,  # of ten seconds on one thread, so they scatter little
     ),
 )
 

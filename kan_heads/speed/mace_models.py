@@ -62,7 +62,7 @@ def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
         _steps(mine.to(settings.device), its.to(settings.device), batch, loss.to(settings.device))
         for mine, its in zip(trained, deployed, strict=True)
     )
-    return Pair(stock, kan, batch.num_nodes, trained[1].kan_settings().features, system)
+    return Pair(stock, kan, batch.num_nodes, trained[1].kan_settings().features, system, FRAMES)
 
 
 def build_models(

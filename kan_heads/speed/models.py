@@ -32,11 +32,13 @@ class Pair:
 
     Args:
         mlp: steps of the one by phase: ``train`` (forward, forces, loss, backward, no optimiser) and
-            ``inference`` (energy and forces in evaluation mode, parameters frozen).
+            ``inference`` (energy and forces in evaluation mode, parameters frozen); tensors in place of
+            energy and forces where the model predicts them.
         kan: steps of the other.
-        rows: rows that enter the readout in that batch.
+        rows: rows that enter the readouts in that batch.
         features: their features.
         data: data set of the batch.
+        structures: structures in it; None where nobody counted.
     """
 
     mlp: dict[str, Step]
@@ -44,6 +46,7 @@ class Pair:
     rows: int
     features: int
     data: str
+    structures: int | None = None
 
 
 def choose_system(systems: tuple[str, ...]) -> str:
@@ -82,11 +85,13 @@ def measure(
         warnings.simplefilter("ignore")
         progress.figure("building both models")
         pair = _build(case, basis, settings)
-        about = {"case": case.name, "rows": pair.rows, "features": pair.features, "data": pair.data}
+        about = {"case": case.name, "rows": pair.rows, "features": pair.features}
+        about |= {"data": pair.data, "structures": pair.structures}
+        rounds = min(settings.model_rounds, case.most_rounds or settings.model_rounds)
         for phase in MODEL_PHASES:
             progress.figure(f"{phase} on {pair.data}, KAN and MLP in turn")
             steps = {MLP: pair.mlp[phase], kan: pair.kan[phase]}
-            times = take_turns(steps, settings.device, settings.model_rounds, settings.slice_seconds)
+            times = take_turns(steps, settings.device, rounds, settings.slice_seconds)
             peaks = {}
             if phase == "train":
                 progress.figure("memory of a training step")

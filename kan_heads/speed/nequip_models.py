@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,24 @@ _LOSS = "loss/"
 #: Steps of 8 fs before the first frame of the stand-in.
 _EQUILIBRATION = 50
 
+#: Writes train.extxyz and val.extxyz of a system to a folder, so many frames to train on.
+WriteFrames = Callable[[str, Path, int], None]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the data module of a configuration makes of its training set.
+
+    Args:
+        graphs: the frames, with neighbour lists.
+        statistics: what the configuration of a model asks the data for.
+        num_datasets: number of data sets of each kind.
+    """
+
+    graphs: list[dict[str, torch.Tensor]]
+    statistics: dict[str, Any]
+    num_datasets: dict[str, int]
+
 
 def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
     """Builds both models of a case and one batch of real frames, as many as the configuration says.
@@ -41,32 +62,55 @@ def build_pair(case: ModelCase, basis: str, settings: Settings) -> Pair:
         ConfigError: the configurations are not there.
         DataError: the data cannot be had.
     """
-    set_global_state()
-    torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
+    return build_from_configs(case, basis, settings, _write_frames)
+
+
+def build_from_configs(case: ModelCase, basis: str, settings: Settings, write_frames: WriteFrames) -> Pair:
+    """Does the same with frames of any origin."""
     system = choose_system(case.systems)
     mlp_config, kan_config = case.configs(system)
-    configs = find_configs(settings.configs, [mlp_config, kan_config])
     overrides = [override.format(basis=basis) for override in case.overrides]
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(configs), version_base=None):
-        shared = [
-            f"data_dir='{folder}'",
-            f"training_module.model.model_dtype={settings.dtype}",
-            *case.shared_overrides,
-        ]
+    with configurations(settings, [mlp_config, kan_config]) as (folder, shared):
+        shared = [*shared, *case.shared_overrides]
         config = compose(mlp_config, overrides=shared)
-        _write_frames(system, Path(folder), config.batch_size)
-        datamodule = instantiate(OmegaConf.to_container(config.data, resolve=True), _recursive_=False)
-        statistics = datamodule.get_statistics(dataset="train")
-        datamodule.setup("fit")
-        mlp = _module(config, statistics, datamodule.num_datasets)
-        config = compose(kan_config, overrides=[*shared, *overrides])
-        kan = _module(config, statistics, datamodule.num_datasets)
-        frames = datamodule.train_dataset[0]
-        batch = AtomicDataDict.batched_from_list([frames[i] for i in range(len(frames))])
+        write_frames(system, folder, config.batch_size)
+        frames = read_frames(config)
+        mlp = build_module(config, frames)
+        kan = build_module(compose(kan_config, overrides=[*shared, *overrides]), frames)
+    batch = AtomicDataDict.batched_from_list(frames.graphs)
     batch = AtomicDataDict.to_(batch, torch.device(settings.device))
     mlp, kan = mlp.to(settings.device), kan.to(settings.device)
     rows, features = _readout_input(mlp, batch)
-    return Pair(_steps(mlp, batch), _steps(kan, batch), rows, features, system)
+    return Pair(steps(mlp, batch), steps(kan, batch), rows, features, system, len(frames.graphs))
+
+
+@contextlib.contextmanager
+def configurations(settings: Settings, names: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Lets hydra compose configurations, with an empty folder for data.
+
+    Args:
+        settings: precision, folder of the configurations.
+        names: configurations that must be there.
+
+    Yields:
+        The folder, and the overrides that name it and the precision.
+    """
+    set_global_state()
+    torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
+    configs = find_configs(settings.configs, names)
+    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(configs), version_base=None):
+        yield Path(folder), [f"data_dir='{folder}'", f"training_module.model.model_dtype={settings.dtype}"]
+
+
+def read_frames(config: Any) -> Frames:
+    """Reads the training set of a configuration."""
+    section = OmegaConf.to_container(config.data, resolve=True)
+    section.pop("test_file_path", None)  # a file that is not written
+    datamodule = instantiate(section, _recursive_=False)
+    statistics = datamodule.get_statistics(dataset="train")
+    datamodule.setup("fit")
+    dataset = datamodule.train_dataset[0]
+    return Frames([dataset[i] for i in range(len(dataset))], statistics, datamodule.num_datasets)
 
 
 def _write_frames(system: str, folder: Path, frames: int) -> None:
@@ -84,18 +128,19 @@ def _write_frames(system: str, folder: Path, frames: int) -> None:
     ase.io.write(folder / "val.extxyz", silver[-1:])
 
 
-def _module(config: Any, statistics: dict[str, Any], num_datasets: dict[str, int]) -> Any:
+def build_module(config: Any, frames: Frames) -> Any:
     """Builds the training module of a configuration."""
-    OmegaConf.register_new_resolver(_STATISTICS, statistics.__getitem__, replace=True)
+    OmegaConf.register_new_resolver(_STATISTICS, frames.statistics.__getitem__, replace=True)
     try:
         section = OmegaConf.to_container(config.training_module, resolve=True)
     finally:
         OmegaConf.clear_resolver(_STATISTICS)
-    options = {"num_datasets": num_datasets, "info_dict": {}}
+    options = {"num_datasets": frames.num_datasets, "info_dict": {}}
     return instantiate(section, _recursive_=False, _convert_="all", **options)
 
 
-def _steps(module: Any, batch: dict[str, torch.Tensor]) -> dict[str, Step]:
+def steps(module: Any, batch: dict[str, torch.Tensor]) -> dict[str, Step]:
+    """Steps of a training module on a batch, see :class:`kan_heads.speed.models.Pair`."""
     deployed = copy.deepcopy(module).eval().requires_grad_(False)
     module.train()
     parameters = list(module.parameters())
@@ -114,12 +159,13 @@ def _steps(module: Any, batch: dict[str, torch.Tensor]) -> dict[str, Step]:
 
 
 def _readout_input(module: Any, batch: dict[str, torch.Tensor]) -> tuple[int, int]:
-    """Rows and features that enter the readout."""
+    """Rows and features that enter the readouts; ETGNN has two, for edges and for triplets."""
     seen: list[torch.Tensor] = []
-    readout = next(m for path, m in module.model.named_modules() if is_readout(path))
-    hook = readout.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    readouts = [m for path, m in module.model.named_modules() if is_readout(path)]
+    hooks = [m.register_forward_pre_hook(lambda _, args: seen.append(args[0])) for m in readouts]
     try:
         module({name: value.detach() for name, value in batch.items()})
     finally:
-        hook.remove()
-    return seen[0].shape[0], seen[0].shape[-1]
+        for hook in hooks:
+            hook.remove()
+    return sum(x.shape[0] for x in seen), seen[0].shape[-1]

@@ -42,6 +42,7 @@ class Recorder:
         rows: int,
         features: int,
         data: str | None = None,
+        structures: int | None = None,
     ) -> Row:
         """Makes a row.
 
@@ -55,6 +56,7 @@ class Recorder:
             rows: rows of the input.
             features: columns of the input.
             data: data set of a whole model.
+            structures: structures in its batch.
         """
         model, basis = who
         mlp, definition = others.get(MLP), others.get(("reference", basis))
@@ -73,6 +75,7 @@ class Recorder:
             repeats=timing.repeats,
             ratio_error=ratio_error(timing, mlp) if turned else None,
             data=data,
+            structures=structures,
             **self._shared,
         )
 

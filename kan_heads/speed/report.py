@@ -77,21 +77,23 @@ class Report:
     def _model_table(self, names: list[str]) -> Table:
         table = Table(
             title="whole models: one batch, KAN against MLP",
-            caption="ratios of medians, with their standard error and the target; memory: peak of a training "
-            "step, what the KAN adds",
+            caption="ratios of medians, with their standard error and the target; struct./s: structures per "
+            "second of training; memory: peak of a training step, what the KAN adds",
+            pad_edge=False,  # so that it fits into 120 columns
         )
-        for heading in ("case", "data", "model"):
+        for heading in ("case, data", "model"):
             table.add_column(heading)
-        for heading in ("train", "inference", "memory"):
+        for heading in ("train", "inference", "struct./s", "memory"):
             table.add_column(heading, justify="right")
         for name in names:
             rows = self._rows_of(name)
             peak = next(r.peak_mb for r in rows if r.model == "mlp" and r.phase == "train")
             for i, ((model, basis), lines) in enumerate(_grouped(rows, lambda row: (row.model, row.basis))):
                 of = {row.phase: row for row in lines}
-                cells = [name, str(lines[0].data)] if i == 0 else ["", ""]
-                cells.append(_label(model, basis))
+                cells = [[name, f"on {lines[0].data}", ""][min(i, 2)], _label(model, basis)]
                 cells += [self._ratio(of.get(phase), exact=True) for phase in ("train", "inference")]
+                throughput = of["train"].structures_per_second
+                cells.append("" if throughput is None else _short(throughput))
                 cells.append(self._extra_memory(name, of["train"].peak_mb, peak, model))
                 table.add_row(*cells)
             table.add_section()

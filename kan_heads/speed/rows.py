@@ -17,7 +17,7 @@ class Row:
     Args:
         case: name of the case.
         basis: basis of the KAN; None for an MLP.
-        rows: rows of the block's input; for whole models, rows that enter the readout.
+        rows: rows of the block's input; for whole models, rows that enter the readouts.
         dtype: precision.
         device: ``cpu`` or ``cuda``.
         threads: torch's threads.
@@ -36,6 +36,7 @@ class Row:
         host: name of the processor, or of the graphics processor.
         torch: version of torch.
         kernels: what the KAN layers of kan-heads ran on.
+        structures: structures in the batch of a whole model; None for blocks, and in older results.
     """
 
     case: str
@@ -57,6 +58,12 @@ class Row:
     host: str
     torch: str
     kernels: str
+    structures: int | None = None
+
+    @property
+    def structures_per_second(self) -> float | None:
+        """Structures that the step gets through in a second."""
+        return None if self.structures is None else 1e3 * self.structures / self.median_ms
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data, floats with six significant digits."""

@@ -11,6 +11,7 @@ _RATIOS = {
     "allegro-all": {"train": 2.0, "inference": 2.0},
     "nequip-output": {"train": 1.03, "inference": 1.02},
     "mace-output": {"train": 1.05},
+    "etgnn-output": {"train": 1.05},
 }
 # Below this, overheads decide.
 _FEW_ROWS = 500

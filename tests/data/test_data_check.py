@@ -4,6 +4,7 @@ import pytest
 from ase import Atoms
 
 from kan_heads.data import check_file, check_frames
+from kan_heads.data.check import TensorLabel
 from kan_heads.errors import DataError
 
 
@@ -87,6 +88,36 @@ def test_a_periodic_frame_needs_a_cell():
         check_frames([Atoms("Ag", pbc=True)], "x", require=())
     with pytest.raises(DataError, match="cell has no volume"):
         check_frames([Atoms("Ag", pbc=[True, False, False])], "x", r_max=3.0, require=())
+
+
+@pytest.mark.parametrize(
+    ("label", "tensor", "words"),
+    [
+        (np.ones((3, 3)), TensorLabel("atom"), r"shape \(3, 3\).*per atom, shape \(2, 9\); set per: crystal"),
+        (
+            np.ones((2, 9)),
+            TensorLabel("crystal"),
+            r"shape \(2, 9\).*per crystal, shape \(9,\); set per: atom",
+        ),
+        (np.ones(6), TensorLabel("crystal"), r"shape \(6,\), expected nine numbers .* per crystal"),
+        (np.triu(np.ones((3, 3))), TensorLabel("crystal", True), "differs from its transpose by 1,"),
+        (np.array([[1.0] * 9, [np.nan] * 9]), TensorLabel("atom"), " of atom 1 is NaN"),
+        (np.full((3, 3), np.nan), TensorLabel("crystal"), " is NaN"),
+    ],
+)
+def test_tensors_of_another_shape_or_symmetry(label, tensor, words):
+    a = Atoms("Ag2", positions=[[0, 0, 0], [0, 0, 2]], info={"own": label})
+    with pytest.raises(DataError, match=f"x: frame 0: own.*{words}"):
+        check_frames([a], "x", require=["own"], tensors={"own": tensor})
+
+
+@pytest.mark.parametrize("shape", [(9,), (3, 3), (6,)])
+@pytest.mark.parametrize("per", ["atom", "crystal"])
+def test_symmetric_tensors_in_every_form(shape, per):
+    a = Atoms("Ag2", positions=[[0, 0, 0], [0, 0, 2]])
+    a.info["own"] = np.ones((2, *shape) if per == "atom" else shape)
+    report = check_frames([a], "x", require=["own"], tensors={"own": TensorLabel(per, True)})
+    assert report.labels == {"own": 1}
 
 
 def test_a_sound_file_is_summarised(tmp_path, frame):

@@ -9,6 +9,7 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from kan_heads.data import availability, born_charges, lookup, prepare
+from kan_heads.data.fetch import find
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("KAN_HEADS_DATA"), reason="KAN_HEADS_DATA is not set: no real data to test with"
@@ -86,8 +87,6 @@ def test_carbon_keeps_the_published_test_set_apart(prepared):
 
 def test_carbon_from_its_public_origin_is_the_same(prepared, tmp_path, monkeypatch, cache):
     """The .traj files keep their labels in ``info`` or in a calculator; both must give the stored frames."""
-    from kan_heads.data.fetch import find
-
     direct = prepared("carbon", train=30, val=5, test=20)
     stored = [ase.io.read(find(f.path)[0], ":") for f in lookup("carbon").files]
     for a in stored[0]:
@@ -114,6 +113,11 @@ def test_sio2_is_the_published_split_and_obeys_the_acoustic_sum_rule(prepared):
         "val": order[2395:3193],
         "test": order[-798:],
     }
+    names = [a.info["structure"] for split in ("train", "val", "test") for a in load(folder, split)]
+    rows = find("sio2/id_prop_born.csv")[0].read_text().splitlines()
+    missing = {row.split(",")[0] for row in rows} - set(names)
+    assert missing == {rows[order[3193]].split(",")[0]}, "60 + 20 + 20 % of 3992 leave one row over"
+    assert len(names) == len(set(names)) == 3991
     for a in load(folder, "test"):
         z = born_charges(a).reshape(6, 9)
         assert np.abs(z.sum(axis=0)).max() < 1e-6

@@ -17,7 +17,7 @@ from kan_heads.speed.report import to_json
 
 KEYS = (
     "case basis rows dtype device threads phase median_ms ratio_to_mlp ratio_to_reference peak_mb "
-    "features model repeats ratio_error data host torch kernels"
+    "features model repeats ratio_error data host torch kernels structures"
 )
 TINY = {"rows": (16,), "features": (4,), "seconds": 0.0, "quick": True, "end_to_end": False, "threads": 1}
 

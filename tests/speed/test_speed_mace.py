@@ -65,6 +65,7 @@ def test_a_tiny_pair_is_measured(name, dtype):
     assert {(row.case, row.data, row.rows, row.features, row.dtype, row.repeats) for row in rows} == {
         (name, "diamond", FRAMES * ATOMS, 6, dtype, settings.model_rounds)
     }
+    assert {row.structures for row in rows} == {FRAMES}
     assert all(row.peak_mb > 0.1 for row in rows if row.phase == "train")
     assert torch.get_default_dtype() == before
     assert torch.equal(torch.get_rng_state(), state)

@@ -1,19 +1,22 @@
 """Tables show ratios beside their targets."""
 
 import io
+import json
+import pathlib
 
 import pytest
 from rich.console import Console
 
 from kan_heads.speed import Row
-from kan_heads.speed.report import Report
+from kan_heads.speed.report import Report, to_json
 from kan_heads.speed.targets import extra_memory, to_mlp, to_reference
 
+RECORDS = pathlib.Path(__file__).parents[2] / "benchmarks" / "speed"
 SHARED = {"device": "cpu", "threads": 2, "repeats": 9, "ratio_error": 0.01, "host": "a CPU"}
 SHARED |= {"torch": "2.0", "kernels": "torch formulas"}
 
 
-def rows(case, ratio, peak, n=2_000, dtype="float32", data=None, definition=None):
+def rows(case, ratio, peak, n=2_000, dtype="float32", data=None, definition=None, structures=None):
     """The rows of an MLP and of a KAN with given ratios."""
     found = []
     for model, times, memory in (("mlp", 1.0, 100.0), ("kan", ratio, peak)):
@@ -32,6 +35,7 @@ def rows(case, ratio, peak, n=2_000, dtype="float32", data=None, definition=None
                     features=64,
                     model=model,
                     data=data,
+                    structures=structures,
                     **SHARED,
                 )
             )
@@ -86,6 +90,25 @@ def test_mace_has_a_target_for_training_alone():
     shown = text(rows("mace-output", 1.06, 100.0, data="carbon") + rows("mace-all", 1.2, 90.0, data="carbon"))
     assert "1.060 ± 0.010 (<= 1.05) miss" in shown
     assert "0 of 1 targets met" in shown
+
+
+def test_whole_models_show_structures_per_second_of_training():
+    shown = text(rows("etgnn-output", 1.25, 100.0, data="sio2", structures=12))  # 2 ms and 2.5 ms
+    mlp, kan = (next(line for line in shown.splitlines() if start in line) for start in ("│ MLP ", "│ KAN "))
+    assert " 6000 " in mlp
+    assert "on sio2" in kan
+    assert " 4800 " in kan
+    assert "1.250 ± 0.010 (<= 1.05) miss" in kan
+
+
+@pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)
+def test_stored_results_make_a_report(path):
+    stored = json.loads(path.read_text())
+    again = json.loads(to_json(Row(**row) for row in stored))
+    assert all(new.items() >= old.items() for new, old in zip(again, stored, strict=True))
+    shown = text([Row(**row) for row in stored])
+    assert "allegro-output" in shown
+    assert "on hfo2" in shown
 
 
 @pytest.mark.parametrize("phase", ["train", "inference"])

@@ -1,0 +1,180 @@
+"""Structures to predict: read and checked; predictions beside them: compared and written."""
+
+import contextlib
+import os
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from ase import Atoms
+
+from kan_heads.errors import ConfigError, DataError, first_line
+
+#: Ending of the name that a label gets where a prediction takes its place.
+LABEL = "_label"
+
+
+def read_frames(path: str, index: str = "-1") -> List[Tuple[int, Atoms]]:
+    """Reads structures from any file that ASE reads.
+
+    Args:
+        path: POSCAR, CIF, XYZ, ...
+        index: which of several, as ASE counts: ``0`` is the first, ``-1`` the last, ``:`` stands for all,
+            ``::10`` for every tenth.
+
+    Returns:
+        The structures, each with its number in the file.
+
+    Raises:
+        ConfigError: if the index is none.
+        DataError: if the file is missing, empty, cannot be read or has no such structure.
+    """
+    import ase.io
+    from ase.io.formats import string2index
+
+    try:
+        chosen = string2index(index)
+    except ValueError:
+        chosen = index
+    if not isinstance(chosen, (int, slice)):  # ASE takes other words for queries of its data base
+        raise ConfigError(f"--index: {index!r} is no index; e.g. -1 (last), 0 (first) or : (all)")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: no such file; give a structure that ASE reads (POSCAR, CIF, XYZ, ...)")
+    if os.path.getsize(path) == 0:
+        raise DataError(f"{path} is empty; give a structure that ASE reads (POSCAR, CIF, XYZ, ...)")
+    try:
+        frames = ase.io.read(path, index=":")
+    except Exception as error:  # ASE's parsers raise whatever the damage leads them to
+        raise DataError(
+            f"{path}: ASE cannot read this file ({first_line(error)}); is its name one of its format "
+            "(POSCAR, *.cif, *.xyz, *.extxyz, ...)?"
+        ) from error
+    if isinstance(chosen, int) and -len(frames) <= chosen < len(frames):
+        chosen = slice(chosen, chosen + 1 or None)
+    found = list(enumerate(frames))[chosen] if isinstance(chosen, slice) else []
+    if not found:
+        raise DataError(f"{path}: has {len(frames)} structures, none is --index {index}")
+    return found
+
+
+def check_structure(atoms: Atoms, type_names: Optional[Sequence[str]] = None) -> None:
+    """Finds what a model cannot answer to.
+
+    Args:
+        atoms: a structure.
+        type_names: the elements that the model knows; ``None`` allows all.
+
+    Raises:
+        DataError: if there are no atoms, NaN or infinite coordinates, a flat periodic cell or an unknown
+            element.
+    """
+    if len(atoms) == 0:
+        raise DataError("the structure has no atoms")
+    if not np.isfinite(atoms.cell.array).all():
+        raise DataError("the cell has NaN or infinite numbers; correct it")
+    bad = ~np.isfinite(atoms.positions).all(axis=1)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise DataError(f"the position of atom {first + 1} ({atoms.symbols[first]}) is NaN or infinite")
+    vectors = atoms.cell.complete().array
+    flat = atoms.pbc.any() and abs(np.linalg.det(vectors)) < 1e-6
+    if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
+        raise DataError("the structure is periodic but its cell has no volume; correct the cell")
+    strange = [] if type_names is None else sorted(set(atoms.symbols) - set(type_names))
+    if strange:
+        raise DataError(
+            f"the model has not seen {', '.join(strange)}; it knows {', '.join(type_names or ())}: train it "
+            "on structures with that element"
+        )
+
+
+def find_labels(atoms: Atoms, field: str, per: str) -> Optional[np.ndarray]:
+    """Looks for the tensors that a file gives, wherever ASE puts them.
+
+    Args:
+        atoms: a structure.
+        field: name of the tensor.
+        per: ``atom`` or ``crystal``.
+
+    Returns:
+        Shape ``(n_atoms, 3, 3)`` or ``(3, 3)``; ``None`` if there are none of that shape.
+    """
+    shape = (len(atoms), 3, 3) if per == "atom" else (3, 3)
+    for store in (atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info):
+        value = np.asarray(store.get(field, ()))
+        if value.dtype.kind in "fiu" and value.size == np.prod(shape) and value.size:
+            return value.astype(float).reshape(shape)
+    return None
+
+
+def with_prediction(
+    atoms: Atoms, field: str, tensors: np.ndarray, labels: Optional[np.ndarray], notes: Mapping[str, Any]
+) -> Atoms:
+    """Returns a copy with the prediction in place of labels, which go to a name with ``_label``.
+
+    Args:
+        atoms: the structure.
+        field: name of the tensor.
+        tensors: the prediction, ``(n_atoms, 3, 3)`` or ``(3, 3)``.
+        labels: the labels, if there are any.
+        notes: more entries for the comment line.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    copy = atoms.copy()
+    results = dict(atoms.calc.results) if atoms.calc else {}
+    for store in (results, copy.arrays, copy.info):
+        store.pop(field, None)
+    for name, values in ((field, tensors), (field + LABEL, labels)):
+        if values is not None and values.ndim == 3:
+            copy.arrays[name] = values.reshape(len(copy), 9)
+        elif values is not None:
+            copy.info[name] = values
+    copy.info.update(notes)
+    if results:
+        copy.calc = SinglePointCalculator(copy, **results)
+    return copy
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """Gives a name to write to, and moves what was written to ``path`` only if nothing went wrong.
+
+    Args:
+        path: the file to make.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{os.getpid()}-{name}")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); name another file"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+
+
+def write_extxyz(path: str, frames: Sequence[Atoms]) -> None:
+    """Writes frames as extended XYZ, the whole file or nothing.
+
+    Args:
+        path: the file.
+        frames: structures, see :func:`with_prediction`.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    import ase.io
+
+    with whole_file(path) as part:
+        try:
+            ase.io.write(part, list(frames), format="extxyz")
+        except OSError:
+            raise
+        except Exception as error:  # columns of the input that the format cannot hold
+            raise DataError(f"{path}: ASE cannot write these structures ({first_line(error)})") from error
