@@ -23,25 +23,38 @@ def make_cutoff(name: str) -> torch.nn.Module:
     return CosineCutoff() if name == "cosine" else PolynomialCutoff(6.0)
 
 
-def spherical_bessel(order: int, x: Tensor) -> Tensor:
+def spherical_bessel(first: int, x: Tensor) -> Tensor:
     r"""Evaluates :math:`j_l(x)`, x >= 0, to rounding in the precision of ``x``.
 
     The closed forms cancel where x is small against l: j_7(2) from them is wrong by 63 % in float32. The
-    power series is taken there, the recurrence :math:`j_{l+1} = (2l + 1) j_l / x - j_{l-1}` elsewhere.
+    power series is taken there, the recurrence :math:`j_{l+1} = (2l + 1) j_l / x - j_{l-1}` elsewhere. All
+    orders share each operation, since compilers take their time for each.
+
+    Args:
+        first: order of the first row.
+        x: shape ``(..., n_orders, n)``; the order grows by 1 from row to row.
+
+    Returns:
+        The shape of ``x``.
     """
+    last = first + x.shape[-2] - 1
+    order = torch.arange(first, last + 1, device=x.device, dtype=x.dtype).unsqueeze(1)  # (n_orders, 1)
     small = x < order + 0.5
     y = torch.where(small, torch.ones_like(x), x)
     before, value = torch.cos(y) / y, torch.sin(y) / y  # j_{-1}, j_0
-    for step in range(order):
+    found = value
+    for step in range(last):
         before, value = value, (2 * step + 1) * value / y - before
+        found = torch.where(order == step + 1, value, found)
     z = torch.where(small, x, torch.zeros_like(x))
     term = torch.ones_like(z)
     series = term
     for k in range(1, _SERIES_TERMS):
         term = term * (-0.5 * z * z / (k * (2 * order + 2 * k + 1)))
         series = series + term
-    scale = 1.0 / math.prod(range(1, 2 * order + 2, 2))
-    return torch.where(small, scale * z**order * series, value)
+    for step in range(1, last + 1):  # times x^l / (1 * 3 * ... * (2 l + 1))
+        series = torch.where(order >= step, series * z / (2 * step + 1), series)
+    return torch.where(small, series, found)
 
 
 class RadialAngularBasis(torch.nn.Module):
@@ -58,9 +71,8 @@ class RadialAngularBasis(torch.nn.Module):
     def __init__(self, zeros: List[List[float]], cutoff: str, cutoff_scale: float = 1.0) -> None:
         super().__init__()
         values = torch.tensor(zeros, dtype=torch.float64)  # (l_max + 1, n_radial)
-        norms = [math.sqrt(2.0) / spherical_bessel(order + 1, row).abs() for order, row in enumerate(values)]
         self.register_buffer("zeros", values)
-        self.register_buffer("norms", torch.stack(norms))
+        self.register_buffer("norms", math.sqrt(2.0) / spherical_bessel(1, values).abs())
         self.cutoff = make_cutoff(cutoff)
         self.cutoff_scale = cutoff_scale
 
@@ -79,8 +91,7 @@ class RadialAngularBasis(torch.nn.Module):
             Shape ``(n_edges, l_max + 1, n_radial)``.
         """
         arguments = x.view(-1, 1, 1) * self.zeros  # (n_edges, l_max + 1, n_radial)
-        values = [spherical_bessel(order, arguments[:, order]) for order in range(self.l_max + 1)]
-        return torch.stack(values, dim=1) * self.norms * self.cutoff(x / self.cutoff_scale).view(-1, 1, 1)
+        return spherical_bessel(0, arguments) * self.norms * self.cutoff(x / self.cutoff_scale).view(-1, 1, 1)
 
 
 def legendre(l_max: int, cosine: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class ETGNNSettings:
         r_max: length of the longest edges in Angstrom.
         triplet_r_max: both edges of a triplet that contributes to a tensor are shorter, in Angstrom.
         angular_r_max: both edges of a triplet that carries messages are shorter, in Angstrom; ``None``
-            stands for ``triplet_r_max``.
+            stands for ``triplet_r_max``, with ``faithful`` for ``r_max``.
         max_neighbors: keep only so many nearest neighbours of an atom. Cuts shells apart, and some edges
             lose their reverse; ``None`` keeps all.
         num_layers: update blocks.
@@ -126,7 +126,7 @@ class ETGNNSettings:
                 raise unknown_name("model option", name, names)
         chosen = {**PRESETS[preset], **options}
         if preset == "faithful":
-            chosen.setdefault("angular_r_max", chosen["r_max"])
+            chosen["angular_r_max"] = chosen.get("angular_r_max") or chosen["r_max"]
         return cls(**chosen)
 
 

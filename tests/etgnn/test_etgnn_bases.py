@@ -7,7 +7,8 @@ from nequip.data import AtomicDataDict
 from nequip.nn.embedding import BesselEdgeLengthEncoding
 from scipy.special import eval_legendre, spherical_jn
 
-from kan_heads.etgnn.bases import RadialAngularBasis, legendre, make_cutoff, spherical_bessel
+from kan_heads.etgnn.bases import RadialAngularBasis, legendre, make_cutoff
+from kan_heads.etgnn.bases import spherical_bessel as spherical_bessel_rows
 from kan_heads.etgnn.bessel_zeros import spherical_bessel_zeros
 
 X = np.concatenate([np.geomspace(1e-6, 1.0, 60), np.linspace(0.05, 60.0, 2399)])
@@ -18,10 +19,21 @@ def tensor(values, **options):
     return torch.tensor(np.asarray(values), dtype=torch.float64, **options)
 
 
+def spherical_bessel(order, x):
+    """One order; the function takes one for each row."""
+    return spherical_bessel_rows(order, x.view(1, -1)).view_as(x)
+
+
 def around_the_switch(order):
     """Points next to the length where the power series gives way to the recurrence."""
     offsets = np.array([-1e-3, -1e-9, 0.0, 1e-9, 1e-3])
     return order + 0.5 + offsets
+
+
+def test_each_row_has_its_own_order():
+    rows = spherical_bessel_rows(2, tensor([X, X, X])).numpy()
+    for order, row in zip((2, 3, 4), rows, strict=True):
+        np.testing.assert_allclose(row, spherical_jn(order, X), atol=1e-12)
 
 
 @pytest.mark.parametrize("order", ORDERS)

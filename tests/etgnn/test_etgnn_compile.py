@@ -248,13 +248,9 @@ def test_a_package_is_compiled_as_its_checkpoint_is(packaged, runs):
     np.testing.assert_allclose(TensorPredictor(path).predict(stishovite()), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"kan": {"scope": "output", "basis": "bspline"}}, {"preset": "faithful", "max_neighbors": 5}],
-)
-def test_compiled_training_has_the_gradients_of_eager_training(changes):
-    changes = {"num_layers": 1, "l_max": 1, "num_bessels": 2, **changes}
-    eager, compiled = build(**changes), build(**changes, compile_mode="compile")
+def test_compiled_training_has_the_gradients_of_eager_training():
+    small = {"num_layers": 1, "l_max": 0, "num_bessels": 2, "num_features": 4, "num_triplet_features": 4}
+    eager, compiled = build(**small), build(**small, compile_mode="compile")
     batches = [[stishovite(0), stishovite(1) * (2, 1, 1)], [stishovite(2), stishovite(3), stishovite(4)]]
     for batch in batches:
         data = AtomicDataDict.batched_from_list([graph(atoms) for atoms in batch])
