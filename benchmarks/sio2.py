@@ -102,7 +102,9 @@ def table(jobs: int, seeds: tuple) -> None:
         futures = {(row, seed): pool.submit(train, row, seed) for seed in seeds for row in ROWS}
         records = {key: future.result() for key, future in futures.items()}
     theirs = published()
-    print("| row | train, me | validation, me | test, me | parameters (regressions) | published, me |")
+    print(
+        "| row | train, 10⁻³ e | validation, 10⁻³ e | test, 10⁻³ e | parameters (regressions) | published |"
+    )
     print("|---|---:|---:|---:|---:|---:|")
     for row in ROWS:
         mine = [records[row, seed] for seed in seeds]

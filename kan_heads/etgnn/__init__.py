@@ -10,6 +10,7 @@ from typing import Any
 _HOMES = {
     "ETGNNModel": "builders",
     "TensorDataModule": "datamodule",
+    "TensorPredictor": "predict",
     "TensorStatisticsManager": "statistics",
     "tensor_field": "fields",
 }
