@@ -46,7 +46,8 @@ QUICK = (
     f"+{_SCHEDULER}.T_max={EPOCHS}",
 )
 
-#: At this size the control has as many parameters in its regressions as the B-spline KANs with another width.
+#: At this size the control has as many parameters in its regressions as the B-spline KANs, within 1 %, with
+#: another width.
 MATCHED = {"sio2-output-mlp": ("training_module.model.readout_mlp_hidden_layers_width=142",)}
 
 

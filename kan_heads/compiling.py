@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -77,7 +77,6 @@ def compile_model(
         from nequip.model.modify_utils import get_all_modifiers
         from nequip.scripts import compile as program
     targets = program.COMPILE_TARGET_DICT
-    _check_target(target, targets)
     _check_versions(mode)
     with say("Loading the model and a training structure"), quiet(logging.WARNING):
         model, data = _load(source)
@@ -134,17 +133,11 @@ def check_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"--device: {name!r} is no device of torch; e.g. cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device: {name} is neither cpu nor cuda; use one of them")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device: {name} is not available here; use cpu or a machine that has it")
     return device
-
-
-def _check_target(target: Optional[str], targets: Mapping[str, Any]) -> None:
-    """Finds a wrong name before the model is loaded, which takes a while."""
-    from nequip.data import _key_registry
-
-    if target is not None and target not in {*targets, *_key_registry._CARTESIAN_TENSOR_FIELDS}:
-        raise unknown_name("--target", target, targets)
 
 
 def _fitting_target(target: Optional[str], model: torch.nn.Module) -> str:
@@ -157,7 +150,7 @@ def _fitting_target(target: Optional[str], model: torch.nn.Module) -> str:
     if network is None:
         target = target or "ase"
         if target not in program.COMPILE_TARGET_DICT:
-            raise ConfigError(f"--target: {target} is for models that predict it; this one needs e.g. ase")
+            raise unknown_name("--target", target, program.COMPILE_TARGET_DICT)
         return target
     field = network.tensor_field
     if target not in (None, field):

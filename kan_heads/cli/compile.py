@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from kan_heads.cli.stage import stage
 
 if TYPE_CHECKING:
     from kan_heads.compiling import CompileResult
@@ -35,24 +36,6 @@ def compile_(
     result = compile_model(source, str(output), mode, device, target, freeze, stage)
     for line in _summary(result, output):
         typer.echo(line)
-
-
-@contextlib.contextmanager
-def stage(text: str) -> Iterator[None]:
-    """Shows a stage while it lasts; where there is no terminal, a line when it begins.
-
-    Args:
-        text: what is being done.
-    """
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        typer.echo(f"{text} ...", err=True)
-        yield
-        return
-    with console.status(f"{text} ..."):
-        yield
 
 
 def _summary(result: CompileResult, output: Path) -> Iterator[str]:

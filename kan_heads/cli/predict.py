@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kan_heads.cli.compile import stage
+from kan_heads.cli.stage import stage
 from kan_heads.cli.tensors import Screen
 from kan_heads.errors import ConfigError, KanHeadsError, ModelError
 
@@ -40,8 +40,9 @@ def predict(
     with blanks between columns; all other lines begin with #. Several structures
     are only written if there is --out.
 
-    In extended XYZ the prediction has the name of the tensor. Labels of the input
-    get the ending _label there, and the comment line says predicted_by=MODEL.
+    A file is written when all structures are predicted. In extended XYZ the
+    prediction has the name of the tensor. Labels of the input get the ending
+    _label there, and the comment line says predicted_by=MODEL.
     """
     form = None if out is None else _format(out, format_)
     if out is None and format_ is not None:
@@ -146,7 +147,7 @@ def _write_born(
     lines = [f"written: {out}, atoms {numbers} stand for all {len(atoms)}; phonopy reads it"]
     if born.change > _NOTABLE_CHANGE:
         lines.append(
-            f"note: averaging over the symmetry changed charges by up to {born.change:.2f} e; is the "
-            f"structure as symmetric as --symprec {symprec:g} takes it to be?"
+            f"note: symmetry and sum rule changed charges by up to {born.change:.2f} e; is the structure as "
+            f"symmetric as --symprec {symprec:g} takes it to be, and has the model the sum rule?"
         )
     return lines

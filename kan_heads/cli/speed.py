@@ -42,7 +42,7 @@ def speed(
         Path | None, typer.Option(help="Folder of the configurations; default: the checkout's.")
     ] = None,
 ) -> None:
-    """Time KANs against MLPs and against their plain definition; about 15 minutes on 2 cores."""
+    """Time KANs against MLPs and against their plain definition; about 20 minutes on 2 cores."""
     from kan_heads.speed import Settings, run
     from kan_heads.speed.report import Report, to_json
 

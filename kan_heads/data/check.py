@@ -74,7 +74,7 @@ def check_file(
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path} does not exist; make it with 'kan-heads data prepare'")
+        raise DataError(f"{path} does not exist; make it with 'kan-heads data prepare', or correct the path")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; write it again")
     frames = track(_frames(path, ase_args or {}), f"checking {path}")
@@ -143,7 +143,7 @@ def _check_structure(atoms: Atoms, where: str) -> None:
         raise DataError(f"{where} has no atoms; remove it")
     _check_finite("positions", atoms.positions, where)
     _check_finite("cell", atoms.cell.array, where, by_atom=False)
-    flat = atoms.pbc.all() and abs(np.linalg.det(atoms.cell.array)) < 1e-6
+    flat = atoms.pbc.any() and abs(np.linalg.det(atoms.cell.complete().array)) < 1e-6
     if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
         raise DataError(f'{where} is periodic but its cell has no volume; set the Lattice or pbc="F F F"')
 

@@ -18,7 +18,8 @@ class BornFile:
 
     Args:
         independent: numbers, from 1, of the atoms in the file.
-        change: largest difference of an element from the prediction, where symmetry put it, in e.
+        change: largest difference of an element from the prediction, where symmetry and the acoustic sum rule
+            put it, in e.
     """
 
     independent: "tuple[int, ...]"
@@ -88,7 +89,7 @@ def write_born(
     """
     require_phonopy()
     from phonopy.file_IO import get_BORN_lines, parse_BORN
-    from phonopy.structure.symmetry import symmetrize_borns_and_epsilon
+    from phonopy.structure.symmetry import Symmetry, symmetrize_borns_and_epsilon
 
     if not atoms.pbc.all():
         raise DataError("BORN is for crystals; this structure is not periodic in all three directions")
@@ -117,8 +118,8 @@ def write_born(
                 f"phonopy reads charges from BORN that differ by {difference:.1e} e from those it averaged; "
                 "try another --symprec"
             )
-    independent = tuple(int(word) for word in lines[0].split()[6:])
-    return BornFile(independent, float(np.abs(found - charges).max()))
+    independent = Symmetry(cell, symprec=symprec).get_independent_atoms() + 1
+    return BornFile(tuple(independent.tolist()), float(np.abs(found - charges).max()))
 
 
 def _rounding(atoms: Atoms, charges: np.ndarray, symprec: float) -> float:

@@ -56,6 +56,9 @@ def ETGNNModel(  # noqa: N802
     Source: Zhong et al., J. Phys. Chem. Lett. 14, 6339 (2023); Wang et al. 2024, Figure 5, Table 9.
     """
     settings = ETGNNSettings.from_preset(preset, {"r_max": r_max, **options})
+    for name, value in (("avg_num_neighbors", avg_num_neighbors), ("scale", scale)):
+        if value is not None and not (isinstance(value, (int, float)) and 0.0 < value < float("inf")):
+            raise ConfigError(f"{name}: {value!r} must be a positive number")
     tensor = tensor_field(field, per, symmetric)
     sum_rule = settings.sum_rule
     if sum_rule is None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import torch
 from ase.calculators.calculator import all_properties
@@ -18,7 +18,8 @@ from kan_heads.nequip import CheckedASEDataModule
 
 Graph = Dict[str, torch.Tensor]
 
-_GRAPHS: Dict[str, List[Graph]] = {}
+# By configuration: state of the file, and its graphs.
+_GRAPHS: Dict[str, Tuple[Tuple[int, int], List[Graph]]] = {}
 
 
 class PreparedDataset(AtomicDataset):
@@ -40,11 +41,12 @@ class PreparedDataset(AtomicDataset):
         config = OmegaConf.to_container(OmegaConf.create(dataset), resolve=True)
         path = config.get("dataset", config)["file_path"]
         state = os.stat(path)
-        inputs = [config, field, state.st_mtime_ns, state.st_size, str(torch.get_default_dtype())]
+        stamp = (state.st_mtime_ns, state.st_size)
+        inputs = [config, field, str(torch.get_default_dtype())]
         key = json.dumps(inputs, sort_keys=True, default=repr)
-        if key not in _GRAPHS:
-            _GRAPHS[key] = list(_graphs(config, path, field))
-        self.graphs = _GRAPHS[key]
+        if key not in _GRAPHS or _GRAPHS[key][0] != stamp:
+            _GRAPHS[key] = stamp, list(_graphs(config, path, field))
+        self.graphs = _GRAPHS[key][1]
 
     def __len__(self) -> int:
         return len(self.graphs)

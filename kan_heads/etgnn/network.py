@@ -102,7 +102,7 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
         quirk = 1.0 if settings.angular_cutoff_in_angstrom else settings.angular_r_max
         self.radial_angular = RadialAngularBasis(zeros, settings.cutoff, quirk)
         # What sums over neighbours and over pairs of them grow with, for atoms of uniform density.
-        neighbors = max(1.0, avg_num_neighbors or 1.0)
+        neighbors = max(1.0, min(avg_num_neighbors or 1.0, settings.max_neighbors or float("inf")))
         partners = max(1.0, neighbors * self.angular_x_max**3)
         self.edge_norm = neighbors**-0.5
         self.triplet_norm = 1.0 / max(1.0, neighbors * self.triplet_x_max**3)

@@ -132,6 +132,8 @@ class TensorPredictor:
     def _graph(self, atoms: Atoms) -> Dict[str, Any]:
         bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         data = from_ase(bare)
+        for key in (AtomicDataDict.POSITIONS_KEY, AtomicDataDict.CELL_KEY):
+            data[key] = data[key].double()  # the default type may have changed since the model was loaded
         types = [self.type_names.index(symbol) for symbol in bare.symbols]
         data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor(types, dtype=torch.long)
         if self._compiled:  # its inputs are fixed: a molecule needs a cell too

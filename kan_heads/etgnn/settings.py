@@ -40,7 +40,8 @@ class ETGNNSettings:
         sum_rule: subtract the mean over the crystal from the tensors of its atoms; ``None`` does it
             for Born charges only.
 
-    Source: Zhong et al., J. Phys. Chem. Lett. 14, 6339 (2023); the sizes are the published ones.
+    Source: Zhong et al., J. Phys. Chem. Lett. 14, 6339 (2023); the sizes are the published ones. The
+    published network also has outputs for nodes, which tensors do not use; they are left out.
     """
 
     r_max: float
@@ -104,7 +105,7 @@ class ETGNNSettings:
         if not self.triplet_r_max <= self.angular_r_max <= self.r_max:
             raise ConfigError(
                 f"cutoffs: triplet_r_max {self.triplet_r_max:g} <= angular_r_max {self.angular_r_max:g} <= "
-                f"r_max {self.r_max:g} must hold"
+                f"r_max {self.r_max:g} must hold; set triplet_r_max to at most {self.r_max:g}"
             )
 
     @classmethod
@@ -125,8 +126,8 @@ class ETGNNSettings:
             if name not in names:
                 raise unknown_name("model option", name, names)
         chosen = {**PRESETS[preset], **options}
-        if preset == "faithful":
-            chosen["angular_r_max"] = chosen.get("angular_r_max") or chosen["r_max"]
+        if preset == "faithful" and chosen.get("angular_r_max") is None:
+            chosen["angular_r_max"] = chosen["r_max"]
         return cls(**chosen)
 
 

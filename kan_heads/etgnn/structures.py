@@ -90,6 +90,8 @@ def check_structure(atoms: Atoms, type_names: Optional[Sequence[str]] = None) ->
 def find_labels(atoms: Atoms, field: str, per: str) -> Optional[np.ndarray]:
     """Looks for the tensors that a file gives, wherever ASE puts them.
 
+    In a file that holds a prediction already (``predicted_by``), these are the ones that end in ``_label``.
+
     Args:
         atoms: a structure.
         field: name of the tensor.
@@ -99,8 +101,11 @@ def find_labels(atoms: Atoms, field: str, per: str) -> Optional[np.ndarray]:
         Shape ``(n_atoms, 3, 3)`` or ``(3, 3)``; ``None`` if there are none of that shape.
     """
     shape = (len(atoms), 3, 3) if per == "atom" else (3, 3)
+    name = field + LABEL if "predicted_by" in atoms.info else field
     for store in (atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info):
-        value = np.asarray(store.get(field, ()))
+        value = np.asarray(store.get(name, ()))
+        if value.shape == (*shape[:-2], 6):  # xx, yy, zz, yz, xz, xy
+            value = value[..., [0, 5, 4, 5, 1, 3, 4, 3, 2]]
         if value.dtype.kind in "fiu" and value.size == np.prod(shape) and value.size:
             return value.astype(float).reshape(shape)
     return None
@@ -123,7 +128,10 @@ def with_prediction(
     copy = atoms.copy()
     results = dict(atoms.calc.results) if atoms.calc else {}
     for store in (results, copy.arrays, copy.info):
-        store.pop(field, None)
+        old = store.pop(field, None)
+        if old is not None and labels is None and "predicted_by" not in copy.info:
+            kept = copy.info if store is results else store
+            kept[field + LABEL] = old  # of another shape; not ours to drop
     for name, values in ((field, tensors), (field + LABEL, labels)):
         if values is not None and values.ndim == 3:
             copy.arrays[name] = values.reshape(len(copy), 9)

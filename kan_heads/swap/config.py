@@ -15,9 +15,10 @@ class SwapConfig:
     """Where KANs go and what they are made of.
 
     Args:
-        scope: ``output`` (the readout), ``embedding_latent`` (every other nonlinear MLP: Allegro's
-            two-body and latent MLPs, NequIP's radial MLPs), ``projections`` (ETGNN's maps to and from
-            messages), ``all``, or a tuple of module paths with shell-style wildcards.
+        scope: ``output`` (the readout), ``embedding_latent`` (all others: Allegro's two-body and
+            latent MLPs, NequIP's radial MLPs, ETGNN's residual layers and projections), ``projections``
+            (ETGNN's maps to and from messages), ``all``, or a tuple of module paths with shell-style
+            wildcards.
         kan: the layers. ``kan.hidden: []`` is one layer, features -> output; without it each KAN
             has the widths of the MLP that it replaces.
     """

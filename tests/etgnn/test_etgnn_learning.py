@@ -100,7 +100,7 @@ def test_eight_structures_are_learnt_by_heart(kan):
 @pytest.mark.slow
 def test_eight_real_structures_are_learnt_by_heart(sio2):
     graphs = real_graphs(sio2["train"][:8], 6.0)
-    model = reduced(graphs, 6.0, 4.0)
+    model = reduced(graphs, 6.0, 4.0, KANS["output-bspline"])
     fit(model, graphs, batch_size=4, epochs=250, learning_rate=0.005)
     assert mean_error(model, graphs) < 0.005
 

@@ -133,6 +133,35 @@ def crystal(kind):
     return atoms
 
 
+def test_a_second_prediction_is_compared_with_the_labels_and_not_with_the_first(checkpoint, tmp_path):
+    ase.io.write(tmp_path / "in.extxyz", labelled(0)[0])
+    first = run(checkpoint, tmp_path / "in.extxyz", "--out", tmp_path / "first.extxyz")
+    second = run(checkpoint, tmp_path / "first.extxyz", "--out", tmp_path / "second.extxyz")
+    mae = re.search(r"MAE .*", first.stdout).group()
+    assert float(re.search(r"([\d.]+) e", mae).group(1)) > 0.0
+    assert mae in second.stdout
+    files = [ase.io.read(tmp_path / f"{name}.extxyz") for name in ("first", "second")]
+    np.testing.assert_array_equal(*(atoms.arrays[f"{BORN}_label"] for atoms in files))
+
+
+@pytest.mark.parametrize("numbers", [6, 5])
+def test_labels_of_another_shape_are_kept_and_six_numbers_are_understood(numbers, checkpoint, tmp_path):
+    atoms = silica(0)
+    rows = np.arange(float(numbers * len(atoms))).reshape(len(atoms), numbers)
+    atoms.set_array(BORN, rows)
+    ase.io.write(tmp_path / "in.extxyz", atoms)
+    done = run(checkpoint, tmp_path / "in.extxyz", "--out", tmp_path / "out.extxyz")
+    assert done.exit_code == 0, done.stderr
+    found = ase.io.read(tmp_path / "out.extxyz")
+    kept = np.asarray({**found.arrays, **found.info}[f"{BORN}_label"]).reshape(len(atoms), -1)
+    if numbers == 6:
+        assert "MAE" in done.stdout
+        np.testing.assert_array_equal(kept, rows[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]])
+    else:
+        assert "MAE" not in done.stdout
+        np.testing.assert_array_equal(kept, rows)
+
+
 @pytest.mark.parametrize(("kind", "independent"), [("rutile", 2), ("rocksalt", 2), ("wurtzite", 2)])
 def test_phonopy_reads_the_charges_of_all_atoms_from_born(kind, independent, checkpoint, tmp_path):
     phonopy = pytest.importorskip("phonopy")
