@@ -87,7 +87,7 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[AtomicDataDict.EDGE_EMBEDDING_KEY, AtomicDataDict.NORM_LENGTH_KEY],
-            irreps_out={field.name: "0e+2e" if field.symmetric else "0e+1e+2e"},
+            irreps_out={field.name: "1o"},  # three of them, as nequip declares cells and stresses
         )
         self.tensor_field = field.name
         self.per = field.per

@@ -105,7 +105,7 @@ class ETGNNSettings:
         if not self.triplet_r_max <= self.angular_r_max <= self.r_max:
             raise ConfigError(
                 f"cutoffs: triplet_r_max {self.triplet_r_max:g} <= angular_r_max {self.angular_r_max:g} <= "
-                f"r_max {self.r_max:g} must hold; set triplet_r_max to at most {self.r_max:g}"
+                f"r_max {self.r_max:g} must hold; set triplet_r_max of the model to at most {self.r_max:g}"
             )
 
     @classmethod

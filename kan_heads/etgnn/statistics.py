@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 _MEAN = "per_type_isotropic_mean"
 _VARIANCE = "per_type_isotropic_variance"
+_SUM = "crystal_mean_rms"
+_LARGE_SUM = 0.05  # e; what unconverged calculations leave is smaller
 
 
 class IsotropicPart(BaseModifier):
@@ -37,14 +39,23 @@ class AnisotropicPart(BaseModifier):
         return tensor - third.view(-1, 1, 1) * torch.eye(3, dtype=tensor.dtype, device=tensor.device)
 
 
+class CrystalMean(BaseModifier):
+    """The mean of the tensors of the atoms of each crystal, zero where the acoustic sum rule holds."""
+
+    def _func(self, data: AtomicDataDict.Type) -> torch.Tensor:
+        counts = data[AtomicDataDict.NUM_NODES_KEY]
+        sums = torch.zeros(counts.shape[0], 3, 3, dtype=data[self.field].dtype)
+        return sums.index_add(0, data[AtomicDataDict.BATCH_KEY], data[self.field]) / counts.view(-1, 1, 1)
+
+
 class TensorStatisticsManager(DataStatisticsManager):
     """nequip's manager with what an ETGNN model asks for.
 
     ``num_neighbors_mean``; ``per_type_isotropic_mean``, a third of the trace, averaged over the atoms of
     each type (0 for a type that no structure holds); ``deviation_rms``, root mean square of the elements
     of what these means leave of the tensors (1 if they leave nothing); ``anisotropic_rms``, that of the
-    elements without the isotropic part. The last three have the unit of the field. Unlabelled entries (NaN)
-    are left out.
+    elements without the isotropic part. The last three have the unit of the field. Born charges that
+    break the acoustic sum rule cause a warning. Unlabelled entries (NaN) are left out.
 
     Args:
         field: the tensor.
@@ -71,6 +82,8 @@ class TensorStatisticsManager(DataStatisticsManager):
             {"name": _VARIANCE, "field": isotropic, "metric": variance, "per_type": True},
             {"name": "anisotropic_rms", "field": AnisotropicPart(field), "metric": RootMeanSquare()},
         ]
+        if field == AtomicDataDict.BORN_CHARGE_KEY:
+            metrics.append({"name": _SUM, "field": CrystalMean(field), "metric": RootMeanSquare()})
         labelled = [{**metric, "ignore_nan": True} for metric in metrics]
         super().__init__(labelled, dataloader_kwargs, type_names)
 
@@ -83,6 +96,11 @@ class TensorStatisticsManager(DataStatisticsManager):
             if count == 0.0:
                 logger.warning(f"type_names: no training structure holds {name}; the model will not know it")
                 means[name] = variances[name] = self.stats_dict[f"{_MEAN}_{name}"] = 0.0
+        if self.stats_dict.get(_SUM, 0.0) > _LARGE_SUM:
+            logger.warning(
+                f"sum rule: the Born charges of a crystal add up to {self.stats_dict[_SUM]:.2f} e per atom "
+                "(rms), the model makes that 0; correct the labels or set sum_rule: false in the model"
+            )
         isotropic = sum(c * v for c, v in zip(counts, variances.values(), strict=True)) / sum(counts)
         deviation = (self.stats_dict["anisotropic_rms"] ** 2 + isotropic / 3.0) ** 0.5
         self.stats_dict["deviation_rms"] = deviation if deviation > 1e-12 else 1.0

@@ -5,12 +5,22 @@ import pytest
 
 pytest.importorskip("nequip", reason="ETGNN needs the extra [etgnn]")
 
+import torch
 from nequip.utils.global_state import set_global_state
 
 # As every program of nequip does at its start, before anything is built.
 set_global_state()
 
 warnings.filterwarnings("ignore", message=".*TorchScript.*")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nequip_default_dtype():
+    """Sets torch's default type as every program of nequip does; other tests leave others behind."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 @pytest.fixture(scope="session")

@@ -175,6 +175,17 @@ def test_statistics_are_those_of_the_labels(born):
     assert found["deviation_rms"] == pytest.approx((rest**2).mean() ** 0.5)
 
 
+@pytest.mark.parametrize("excess", [0.0, 0.5])
+def test_charges_that_break_the_sum_rule_cause_a_warning(excess, tmp_path, caplog):
+    frames = born_frames(4)
+    for frame in frames:
+        frame.arrays[BORN] += excess
+    ase.io.write(tmp_path / "born.extxyz", frames)
+    found = statistics(tmp_path / "born.extxyz")
+    assert found["crystal_mean_rms"] == pytest.approx(excess, abs=1e-7)
+    assert ("sum rule" in caplog.text) == (excess > 0.0)
+
+
 def test_statistics_suit_crystals_that_are_all_isotropic(tmp_path):
     frames = [silica(k)[0] for k in range(3)]
     for value, frame in zip((2.0, 3.0, 7.0), frames, strict=True):

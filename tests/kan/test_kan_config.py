@@ -49,7 +49,7 @@ WRONG = [
     ({"spline_fraction": 1.5}, "^spline_fraction: 1.5"),
     ({"spline_fraction": "0.1"}, "^spline_fraction: '0.1'"),
     ({"spline_fraction": float("nan")}, "^spline_fraction: nan"),
-    ({"base": "relu"}, "base 'relu' is unknown.*valid: gelu, identity"),
+    ({"base": "relu"}, "base 'relu' is unknown.*valid: elu, gelu, identity"),
     ({"base": False}, "^base: False"),
     ("bspline", "kan: 'bspline' must be a mapping"),
 ]
@@ -92,6 +92,7 @@ def test_the_base_branch_is_the_named_function(base):
     functions = {
         "silu": lambda x: x / (1.0 + torch.exp(-x)),
         "identity": lambda x: x,
+        "elu": lambda x: torch.where(x > 0.0, x, torch.exp(x) - 1.0),
         "gelu": lambda x: 0.5 * x * (1.0 + torch.erf(x / 2.0**0.5)),
         "mish": lambda x: x * torch.tanh(torch.log1p(torch.exp(x))),
         "tanh": torch.tanh,
