@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import logging
 import os
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -77,6 +78,9 @@ def compile_model(
         from nequip.model.modify_utils import get_all_modifiers
         from nequip.scripts import compile as program
     targets = program.COMPILE_TARGET_DICT
+    # A slip of the pen need not wait for the model; whether a tensor's name fits, only the model tells.
+    if target not in (None, *targets) and difflib.get_close_matches(target, targets, cutoff=0.8):
+        raise unknown_name("--target", target, targets)
     _check_versions(mode)
     with say("Loading the model and a training structure"), quiet(logging.WARNING):
         model, data = _load(source)
