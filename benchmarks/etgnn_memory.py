@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from nequip.data import AtomicDataDict
 from nequip.nn.utils import with_edge_vectors_
 
-from kan_heads.demo.settings import machine
 from kan_heads.etgnn.triplets import find_triplets
+from kan_heads.machine import machine
 from kan_heads.speed.etgnn_models import write_structures
 from kan_heads.speed.memory import peak_bytes
 from kan_heads.speed.models import choose_system

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kan_heads.demo.settings import machine
+from kan_heads.machine import machine
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from kan_heads._version import __version__
 from kan_heads.cli import compile as compile_verb
-from kan_heads.cli import data, demo, migrate_mace, patch, predict, speed
+from kan_heads.cli import bench, data, demo, lammps, migrate_mace, patch, predict, speed
 from kan_heads.errors import KanHeadsError
 
 app = typer.Typer(
@@ -18,8 +18,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(patch.app, name="patch")
+app.add_typer(lammps.app, name="lammps")
 app.command("demo")(demo.demo)
 app.command("compile")(compile_verb.compile_)
 app.command("predict")(predict.predict)

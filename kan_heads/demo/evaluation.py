@@ -61,10 +61,10 @@ class Functions:
     outside: np.ndarray
 
 
-def eager_calculator(checkpoint: Path) -> Calculator:
+def eager_calculator(checkpoint: Path, device: str = "cpu") -> Calculator:
     """An ASE calculator on the averaged weights of a checkpoint, as nequip evaluates them."""
     with quiet(logging.INFO):
-        return _calculator_class()._from_saved_model(str(checkpoint), device="cpu")
+        return _calculator_class()._from_saved_model(str(checkpoint), device=device)
 
 
 def compiled_calculator(model: Path) -> Calculator:

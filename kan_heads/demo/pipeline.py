@@ -14,11 +14,11 @@ from kan_heads.demo.settings import (
     SYSTEM_NAMES,
     Settings,
     choose_system,
-    find_configs,
-    machine,
     require_packages,
 )
 from kan_heads.errors import ConfigError
+from kan_heads.machine import machine
+from kan_heads.paths import find_configs
 
 READOUTS = {"mlp": "mlp", "kan": "output-bspline"}
 _COMPARED_FRAMES = 5
@@ -204,7 +204,7 @@ class _Demo:
         }
 
     def _dynamics(self) -> None:
-        from kan_heads.demo import dynamics
+        from kan_heads import dynamics
 
         self.trajectory = dynamics.run_nve(
             self.calculator, self.frames[0], self.settings.steps, self.settings.seed

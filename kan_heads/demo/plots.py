@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from kan_heads.demo.dynamics import Trajectory
     from kan_heads.demo.evaluation import Functions, Prediction
+    from kan_heads.dynamics import Trajectory
 
 #: Two colours of Okabe and Ito that differ for every kind of colour vision, and in grey.
 COLOURS = {"mlp": "#0072B2", "kan": "#D55E00"}

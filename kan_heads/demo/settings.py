@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kan_heads.errors import ConfigError
 
@@ -72,53 +70,3 @@ def choose_system(system: str | None) -> str:
     from kan_heads import data
 
     return "hfo2" if data.availability(data.lookup("hfo2")) in ("folder", "cache") else "ag-emt"
-
-
-def find_configs(configs: str | Path | None, names: list[str]) -> Path:
-    """The folder of the configurations, checked for those that are needed.
-
-    Args:
-        configs: folder, or None for ``configs/`` beside the package in an editable checkout.
-        names: configurations below it, without ``.yaml``.
-
-    Raises:
-        ConfigError: the folder or a configuration in it is missing.
-    """
-    import kan_heads
-
-    folder = Path(kan_heads.__file__).resolve().parents[1] / "configs" if configs is None else Path(configs)
-    folder = folder.expanduser().absolute()
-    for name in names:
-        if not (folder / f"{name}.yaml").is_file():
-            raise ConfigError(
-                f"{folder}/{name}.yaml does not exist; the configurations are not part of the installed "
-                "package: run from a checkout (git clone, pip install -e), or name its folder with --configs"
-            )
-    return folder
-
-
-def machine() -> dict[str, Any]:
-    """The processor, its cores, torch's version and threads, and the load when it was asked."""
-    import os
-
-    import torch
-
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "load_average_1min": None if load is None else round(load, 2),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "torch_version": torch.__version__,
-        "python_version": platform.python_version(),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kan_heads.demo.programs import run_program
 from kan_heads.demo.records import finish_record, read_json, read_record, start_record, write_json
-from kan_heads.demo.settings import machine
 from kan_heads.errors import ModelError
+from kan_heads.machine import machine
+from kan_heads.programs import run_program
 
 LOG = "nequip-train.log"
 _FORCE = "val0_epoch/forces_mae"
@@ -90,7 +90,7 @@ def train(
     clock = EpochClock(folder, n_epochs, on_epoch)
     where = machine()
     began = time.monotonic()
-    run_program("nequip-train", arguments, folder / LOG, clock.look)
+    run_program("nequip-train", arguments, folder / LOG, lambda pid: clock.look())
     seconds = time.monotonic() - began
     history = validation_history(folder / "metrics.csv")
     best = history.pop(n_epochs, None)  # nequip validates the best checkpoint after the last epoch

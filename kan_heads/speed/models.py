@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from kan_heads import data
-from kan_heads.demo.settings import find_configs
 from kan_heads.errors import ConfigError
+from kan_heads.paths import find_configs
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.memory import peak_bytes
 from kan_heads.speed.progress import Progress

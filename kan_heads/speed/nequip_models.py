@@ -19,7 +19,7 @@ from nequip.utils.global_state import set_global_state
 from omegaconf import OmegaConf
 
 from kan_heads import data
-from kan_heads.demo.settings import find_configs
+from kan_heads.paths import find_configs
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.models import Pair, choose_system
 from kan_heads.speed.settings import Settings

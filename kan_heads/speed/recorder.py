@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
-from kan_heads.demo.settings import machine
 from kan_heads.kan.native.library import describe
+from kan_heads.machine import machine
 from kan_heads.speed.rows import MLP, Row, Who
 from kan_heads.speed.settings import Settings
 from kan_heads.speed.timing import Timing, ratio_error

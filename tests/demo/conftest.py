@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kan_heads.demo import programs
+from kan_heads import programs
 
 _MACHINE = {
     "cpu": "A Processor",

@@ -5,7 +5,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 
-from kan_heads.demo import dynamics
+from kan_heads import dynamics
 
 
 def test_drift_is_the_slope_and_rms_the_rest():

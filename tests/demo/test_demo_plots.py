@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kan_heads.demo import evaluation, plots
-from kan_heads.demo.dynamics import Trajectory
 from kan_heads.demo.evaluation import Prediction
+from kan_heads.dynamics import Trajectory
 from kan_heads.kan import KAN, KANConfig
 
 

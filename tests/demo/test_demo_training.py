@@ -3,8 +3,8 @@ import json
 import pytest
 
 from kan_heads.demo import training
-from kan_heads.demo.programs import last_line, run_program
 from kan_heads.errors import ConfigError, ModelError
+from kan_heads.programs import last_line, run_program
 
 
 @pytest.fixture

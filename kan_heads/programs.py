@@ -1,13 +1,14 @@
-"""Run nequip's programs in processes of their own, and say in one line why one failed."""
+"""Run the stock programs in processes of their own, and say in one line why one failed."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kan_heads.errors import ModelError
@@ -18,7 +19,11 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def run_program(
-    program: str, arguments: Sequence[str], log: Path, look: Callable[[], None] = lambda: None
+    program: str,
+    arguments: Sequence[str],
+    log: Path,
+    look: Callable[[int], None] = lambda pid: None,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Runs a program that lies beside this Python, with its output in ``log``.
 
@@ -26,7 +31,8 @@ def run_program(
         program: name of the program.
         arguments: its arguments.
         log: file for its output.
-        look: called every 0.2 s while it runs and once after.
+        look: called with the process's number every 0.2 s while it runs and once after.
+        environment: variables to set for it.
 
     Raises:
         ModelError: the program is missing or failed.
@@ -41,13 +47,14 @@ def run_program(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         try:
             while process.poll() is None:
-                look()
+                look(process.pid)
                 time.sleep(_POLL_S)
-            look()
+            look(process.pid)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -74,6 +81,6 @@ def last_line(log: Path) -> str:
 def _die_with_parent() -> None:
     import ctypes
 
-    # Linux only: a demo that is killed must not leave a training that writes into the next one's folder.
+    # Linux only: a parent that is killed must not leave a training that writes into the next one's folder.
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

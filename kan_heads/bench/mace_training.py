@@ -1,0 +1,117 @@
+"""Trains MACE with ``mace_run_train`` and measures its errors on the test frames."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kan_heads.bench.jobs import Job, composed
+from kan_heads.bench.watch import Watch
+from kan_heads.programs import run_program
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase.calculators.calculator import Calculator
+
+_NAME = "model"
+_LOG = "mace_run_train.log"
+_EPOCH = re.compile(r"INFO: (Initial|Epoch \d+): .*?RMSE_E_per_atom= *(\S+) meV, RMSE_F= *(\S+)")
+
+
+def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
+    """Trains a job in ``work`` and returns what its record says of the training.
+
+    Raises:
+        ModelError: a program failed; the message has its last line.
+    """
+    import torch
+    import yaml
+
+    settings = dict(composed(configs, job.config, tuple(job.overrides)))
+    settings.pop("test_file")  # evaluated once, below
+    settings |= {
+        "name": _NAME,
+        "work_dir": str(work),
+        "seed": job.seed,
+        "device": job.budget.device,
+        "train_file": str(data / "train.extxyz"),
+        "valid_file": str(data / "val.extxyz"),
+    }
+    config = work / "config.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    def epochs_done() -> int | None:
+        lines = read_epochs(work / _LOG)
+        return len(lines) - 1 if lines else None
+
+    watch = Watch(epochs_done)
+    threads = {"OMP_NUM_THREADS": str(job.budget.threads)}
+    run_program("mace_run_train", [f"--config={config}"], work / _LOG, watch.look, threads)
+    lines = read_epochs(work / _LOG)[1:]
+    model = torch.load(work / f"{_NAME}.model", weights_only=False, map_location="cpu")
+    return {
+        "parameters": {
+            "total": sum(p.numel() for p in model.parameters()),
+            "readout": sum(p.numel() for p in model.readouts.parameters()),
+        },
+        "epochs": len(lines),
+        **watch.times(),
+        "curves": {
+            "val_force_rmse": [_finite(force) for _, force in lines],
+            "val_energy_rmse": [_finite(energy) for energy, _ in lines],
+        },
+        "metrics": evaluate(work, data / "test.extxyz", job),
+    }
+
+
+def read_epochs(log: Path) -> list[tuple[float, float]]:
+    """Validation errors before the first epoch and after each: energy in meV/atom, force in meV/Angstrom."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [(float(energy), float(force)) for _, energy, force in _EPOCH.findall(text)]
+
+
+def evaluate(work: Path, test: Path, job: Job) -> dict[str, float | None]:
+    """Errors on the test frames by ``mace_eval_configs``: meV/Angstrom, meV/atom, meV/Angstrom^3."""
+    import ase.io
+    import numpy as np
+
+    output = work / "test.extxyz"
+    options = ("--batch_size=10", "--default_dtype=float32", "--compute_stress")
+    files = (f"--configs={test}", f"--model={work / _NAME}.model", f"--output={output}")
+    environment = {"OMP_NUM_THREADS": str(job.budget.threads)}
+    arguments = [*files, *options, f"--device={job.budget.device}"]
+    run_program("mace_eval_configs", arguments, work / "mace_eval_configs.log", environment=environment)
+    pairs = list(zip(ase.io.read(test, ":"), ase.io.read(output, ":"), strict=True))
+    forces = [(b.arrays["MACE_forces"] - a.arrays["REF_forces"]).ravel() for a, b in pairs]
+    energies = [(b.info["MACE_energy"] - a.info["REF_energy"]) / len(a) for a, b in pairs]
+    stresses = [
+        np.ravel(b.info["MACE_stress"]) - np.ravel(a.info["REF_stress"])
+        for a, b in pairs
+        if "REF_stress" in a.info
+    ]
+    return {
+        "test_force_rmse": _rmse(np.concatenate(forces)),
+        "test_energy_rmse": _rmse(np.array(energies)),
+        "test_stress_rmse": _rmse(np.concatenate(stresses)) if stresses else None,
+    }
+
+
+def calculator(work: Path, device: str) -> Calculator:
+    """An ASE calculator on the trained model, in float64 for the sake of energy conservation."""
+    from mace.calculators import MACECalculator
+
+    return MACECalculator(str(work / f"{_NAME}.model"), device=device, default_dtype="float64")
+
+
+def _rmse(errors: np.ndarray) -> float | None:
+    """Root mean square in thousandths."""
+    return _finite(1e3 * float((errors**2).mean() ** 0.5))
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,115 @@
+"""Calculators on trained models, whatever the file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.quiet import quiet
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+COMPILED = (".nequip.pt2", ".nequip.pth")
+SAVED = (".ckpt", ".nequip.zip")
+MACE = (".model",)
+KINDS = "a compiled model (.nequip.pt2), a checkpoint (.ckpt), a package (.nequip.zip) or a MACE .model"
+
+
+def load_calculator(
+    path: str, device: str = "cpu", dtype: str | None = None, head: str | None = None
+) -> Calculator:
+    """Loads a model as a calculator of ASE.
+
+    Args:
+        path: a model that ``kan-heads compile`` or ``nequip-compile --target ase`` wrote, a checkpoint, a
+            package, or a ``.model`` of MACE, which is a pickle: only use files from sources you trust.
+        device: ``cpu`` or ``cuda``.
+        dtype: precision of a MACE model, ``float32`` or ``float64``; None stands for ``float64``.
+        head: head of a MACE model with several.
+
+    Raises:
+        ModelError: if the file is missing, of another kind, or cannot be loaded.
+        ConfigError: if the device is not there, or an option does not fit the kind of model.
+    """
+    from kan_heads.compiling import check_device
+
+    check_kind(path, dtype, head)
+    check_device(device)
+    try:
+        with quiet(logging.WARNING):
+            if path.endswith(MACE):
+                return _mace(path, device, dtype or "float64", head)
+            return _nequip(path, device)
+    except (ConfigError, ModelError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # whatever the damage of a file leads to
+        if "keys do not match" in str(error):
+            raise ModelError(
+                f"{path}: was compiled for something else, or predicts a tensor; compile a potential with "
+                "--target ase"
+            ) from error
+        raise ModelError(f"{path}: cannot be loaded ({first_line(error)}); {_remedy(path, error)}") from error
+
+
+def check_kind(path: str, dtype: str | None = None, head: str | None = None) -> None:
+    """Finds what is wrong with the name of a model, and with options that do not fit it.
+
+    Raises:
+        ModelError: if there is no such file, or no such kind of model.
+        ConfigError: if an option is about another kind.
+    """
+    if not os.path.isfile(path):
+        raise ModelError(f"{path}: no such file; give {KINDS}")
+    if not path.endswith((*COMPILED, *SAVED, *MACE)):
+        raise ModelError(f"{path}: the name says no kind of model; give {KINDS}")
+    for option, value in (("--dtype", dtype), ("--head", head)):
+        if value is not None and not path.endswith(MACE):
+            raise ConfigError(f"{option}: is about a MACE .model; {os.path.basename(path)} is none")
+
+
+def known_elements(calculator: Calculator) -> list[str] | None:
+    """The elements that a calculator knows; None if it does not say."""
+    table = getattr(calculator, "z_table", None)  # MACE
+    if table is not None:
+        from ase.data import chemical_symbols
+
+        return [chemical_symbols[z] for z in table.zs]
+    for transform in getattr(calculator, "transforms", ()):  # nequip
+        if hasattr(transform, "model_type_names"):
+            return list(transform.model_type_names)
+    return None
+
+
+def _nequip(path: str, device: str) -> Calculator:
+    try:
+        from nequip.integrations.ase import NequIPCalculator
+    except ModuleNotFoundError as error:
+        if error.name != "nequip.integrations":
+            raise
+        from nequip.ase import NequIPCalculator  # nequip < 0.19
+    compiled = path.endswith(COMPILED)
+    load = NequIPCalculator.from_compiled_model if compiled else NequIPCalculator._from_saved_model
+    return load(path, device=device, chemical_species_to_atom_type_map=True)
+
+
+def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:
+    from mace.calculators import MACECalculator
+
+    options = {} if head is None else {"head": head}
+    calculator = MACECalculator(path, device=device, default_dtype=dtype, **options)
+    # MACE itself would take the last head and go on.
+    if head is not None and head not in calculator.available_heads:
+        heads = ", ".join(calculator.available_heads)
+        raise ConfigError(f"--head {head}: {path} has no such head; it has {heads}")
+    return calculator
+
+
+def _remedy(path: str, error: Exception) -> str:
+    if "too many values to unpack" in str(error):
+        return "if it is of e3nn 0.4, run: kan-heads migrate-mace OLD.model NEW.model --trust"
+    if path.endswith(COMPILED):
+        return "compile it again here and for that device: kan-heads compile best.ckpt NAME.nequip.pt2"
+    return f"give {KINDS}"
