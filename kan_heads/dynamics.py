@@ -16,6 +16,8 @@ TIMESTEP_FS = 1.0
 TEMPERATURE_K = 300.0
 #: Atoms closer than this, in Angstrom, have fallen into each other.
 TOO_CLOSE = 0.5
+#: Atoms farther than this from all others, in Angstrom, are alone.
+ALONE = 6.0
 _CHECK_EVERY = 10
 
 
@@ -29,6 +31,7 @@ class Trajectory:
     stable: bool
     min_distance_A: float  # noqa: N815
     ms_per_step: float
+    atoms_lost: int | None
 
     def summary(self) -> dict[str, Any]:
         """The numbers of the report; drift and fluctuation are None where the run broke off at once."""
@@ -43,6 +46,7 @@ class Trajectory:
             "mean_temperature_K": float(self.temperature_K.mean()),
             "final_temperature_K": float(self.temperature_K[-1]),
             "min_distance_A": self.min_distance_A,
+            "atoms_lost": self.atoms_lost,
             "ms_per_step": self.ms_per_step,
         }
 
@@ -68,7 +72,8 @@ def run_nve(calculator: Calculator, start: Atoms, steps: int, seed: int) -> Traj
     """Velocity-Verlet dynamics of 1 fs steps from Maxwell-Boltzmann velocities at 300 K.
 
     It stops where an energy is not finite or two atoms are closer than 0.5 Angstrom; the steps up to
-    there are returned. The time per step leaves out the first step, which warms up, and the checks.
+    there are returned. The time per step leaves out the first step, which warms up, and the checks. An atom
+    is lost if it has no neighbour within 6 Angstrom at the end and had one at the start.
 
     Args:
         calculator: the model.
@@ -109,11 +114,19 @@ def run_nve(calculator: Calculator, start: Atoms, steps: int, seed: int) -> Traj
         stable=stable,
         min_distance_A=closest,
         ms_per_step=1000 * float(np.median(seconds[1:] or seconds)),
+        atoms_lost=int((_alone(atoms) & ~_alone(start)).sum()) if stable else None,
     )
 
 
 def _energy(atoms: Atoms) -> float:
     return float(atoms.get_total_energy()) / len(atoms)
+
+
+def _alone(atoms: Atoms) -> np.ndarray:
+    """Which atoms have no neighbour that matters, shape (n_atoms,)."""
+    from ase.neighborlist import neighbor_list
+
+    return np.bincount(neighbor_list("i", atoms, ALONE), minlength=len(atoms)) == 0
 
 
 def _closest(atoms: Atoms) -> float:

@@ -26,12 +26,8 @@ def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
     Raises:
         ModelError: a program failed; the message has its last line.
     """
-    import torch
-    import yaml
-
-    settings = dict(composed(configs, job.config, tuple(job.overrides)))
-    settings.pop("test_file")  # evaluated once, below
-    settings |= {
+    settings = {
+        **composed(configs, job.config, tuple(job.overrides)),
         "name": _NAME,
         "work_dir": str(work),
         "seed": job.seed,
@@ -39,6 +35,21 @@ def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
         "train_file": str(data / "train.extxyz"),
         "valid_file": str(data / "val.extxyz"),
     }
+    del settings["test_file"]  # evaluated once, below
+    result = run_training(settings, work, job.budget.threads)
+    model = work / f"{_NAME}.model"
+    errors = evaluate(model, data / "test.extxyz", job.budget.threads, job.budget.device)
+    return {"parameters": count_parameters(model), **result, "metrics": errors}
+
+
+def run_training(settings: dict[str, Any], work: Path, threads: int) -> dict[str, Any]:
+    """Runs ``mace_run_train`` with the settings of a configuration; returns epochs, times and curves.
+
+    Raises:
+        ModelError: the program failed; the message has its last line.
+    """
+    import yaml
+
     config = work / "config.yaml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
@@ -47,22 +58,27 @@ def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
         return len(lines) - 1 if lines else None
 
     watch = Watch(epochs_done)
-    threads = {"OMP_NUM_THREADS": str(job.budget.threads)}
-    run_program("mace_run_train", [f"--config={config}"], work / _LOG, watch.look, threads)
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    run_program("mace_run_train", [f"--config={config}"], work / _LOG, watch.look, environment)
     lines = read_epochs(work / _LOG)[1:]
-    model = torch.load(work / f"{_NAME}.model", weights_only=False, map_location="cpu")
     return {
-        "parameters": {
-            "total": sum(p.numel() for p in model.parameters()),
-            "readout": sum(p.numel() for p in model.readouts.parameters()),
-        },
         "epochs": len(lines),
         **watch.times(),
         "curves": {
             "val_force_rmse": [_finite(force) for _, force in lines],
             "val_energy_rmse": [_finite(energy) for energy, _ in lines],
         },
-        "metrics": evaluate(work, data / "test.extxyz", job),
+    }
+
+
+def count_parameters(model: Path) -> dict[str, int]:
+    """Counts the parameters of a ``.model`` file and those of its readouts."""
+    import torch
+
+    loaded = torch.load(model, weights_only=False, map_location="cpu")
+    return {
+        "total": sum(p.numel() for p in loaded.parameters()),
+        "readout": sum(p.numel() for p in loaded.readouts.parameters()),
     }
 
 
@@ -75,17 +91,18 @@ def read_epochs(log: Path) -> list[tuple[float, float]]:
     return [(float(energy), float(force)) for _, energy, force in _EPOCH.findall(text)]
 
 
-def evaluate(work: Path, test: Path, job: Job) -> dict[str, float | None]:
+def evaluate(model: Path, test: Path, threads: int, device: str) -> dict[str, float | None]:
     """Errors on the test frames by ``mace_eval_configs``: meV/Angstrom, meV/atom, meV/Angstrom^3."""
     import ase.io
     import numpy as np
 
-    output = work / "test.extxyz"
-    options = ("--batch_size=10", "--default_dtype=float32", "--compute_stress")
-    files = (f"--configs={test}", f"--model={work / _NAME}.model", f"--output={output}")
-    environment = {"OMP_NUM_THREADS": str(job.budget.threads)}
-    arguments = [*files, *options, f"--device={job.budget.device}"]
-    run_program("mace_eval_configs", arguments, work / "mace_eval_configs.log", environment=environment)
+    output = model.with_name("test.extxyz")
+    options = ("--batch_size=10", "--default_dtype=float32", "--compute_stress", f"--device={device}")
+    arguments = [f"--configs={test}", f"--model={model}", f"--output={output}", *options]
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    run_program(
+        "mace_eval_configs", arguments, model.with_name("mace_eval_configs.log"), environment=environment
+    )
     pairs = list(zip(ase.io.read(test, ":"), ase.io.read(output, ":"), strict=True))
     forces = [(b.arrays["MACE_forces"] - a.arrays["REF_forces"]).ravel() for a, b in pairs]
     energies = [(b.info["MACE_energy"] - a.info["REF_energy"]) / len(a) for a, b in pairs]

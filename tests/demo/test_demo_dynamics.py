@@ -68,3 +68,21 @@ def test_nan_stops_the_run_and_stays_out_of_the_numbers():
     assert not run.stable
     assert np.isfinite(run.energy_eV_per_atom).all()
     assert 0 < run.summary()["steps"] < 50
+
+
+class _Pull(Calculator):
+    """Pulls the first atom away from the others."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms, properties, system_changes):
+        super().calculate(atoms, properties, system_changes)
+        forces = np.zeros((len(atoms), 3))
+        forces[0, 0] = -50.0
+        self.results = {"energy": 50.0 * atoms.positions[0, 0], "forces": forces}
+
+
+def test_an_atom_that_leaves_the_others_is_counted():
+    start = Atoms("H4", positions=[[0, 0, 0], [2, 0, 0], [4, 0, 0], [90, 0, 0]])  # the last was alone before
+    assert dynamics.run_nve(_Pull(), start, 2, 1).atoms_lost == 0
+    assert dynamics.run_nve(_Pull(), start, 60, 1).atoms_lost == 1

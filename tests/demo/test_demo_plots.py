@@ -48,7 +48,7 @@ def test_pictures_are_drawn(results, learned, tmp_path):
     reference = Prediction(rng.normal(size=50), rng.normal(size=(500, 3)))
     near = Prediction(reference.energies + 0.01, reference.forces + 0.1)
     t = np.arange(100.0)
-    run = Trajectory(t, 1e-5 * rng.normal(size=100), 300 + t, True, 1.8, 40.0)
+    run = Trajectory(t, 1e-5 * rng.normal(size=100), 300 + t, True, 1.8, 40.0, 0)
     plots.learning_curves(results, tmp_path / "1.png")
     plots.parity(results, reference, {"mlp": near, "kan": near}, tmp_path / "2.png")
     plots.functions(results, learned[1], tmp_path / "3.png")
@@ -67,7 +67,7 @@ def test_pictures_of_the_shortest_runs_are_drawn(results, tmp_path):
     few = evaluation._functions(layer, torch.randn(2, 2), 12)
     plots.learning_curves(results, tmp_path / "1.png")
     plots.functions(results, few, tmp_path / "2.png")
-    run = Trajectory(np.zeros(1), np.zeros(1), np.full(1, 300.0), False, 0.4, 40.0)
+    run = Trajectory(np.zeros(1), np.zeros(1), np.full(1, 300.0), False, 0.4, 40.0, None)
     plots.dynamics(results, run, tmp_path / "3.png")
     assert all((tmp_path / f"{i}.png").stat().st_size > 10_000 for i in (1, 2, 3))
 
