@@ -1,0 +1,138 @@
+"""Jobs, their records, and what two processes or a crash do to them."""
+
+import json
+import multiprocessing
+import os
+import shutil
+
+import pytest
+from conftest import BENCHMARKS, ROOT
+
+from kan_heads.bench import records, run, worker
+from kan_heads.bench.budgets import load_budget
+from kan_heads.bench.jobs import Job, composed, jobs_of
+from kan_heads.bench.tables import load_tables
+from kan_heads.errors import ConfigError
+
+TABLES = load_tables(BENCHMARKS)
+QUICK = load_budget(BENCHMARKS, "quick")
+CONFIGS = ROOT / "configs"
+JOB = Job("training", "allegro/hfo2-mlp", 1, "hfo2", QUICK)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return worker.Folders(CONFIGS, tmp_path / "records", tmp_path / "work", {})
+
+
+def record_of(job, **changes):
+    content = dict.fromkeys(key for key in records.KEYS if key != "format")
+    return {**content, "job": job.name, "settings_sha256": job.settings_sha256(CONFIGS), **changes}
+
+
+def hold(path, held, let_go):
+    with worker.try_lock(path) as mine:
+        assert mine
+        held.set()
+        let_go.wait(60)
+
+
+def test_tables_that_share_rows_share_their_runs():
+    names = [job.name for job in jobs_of([TABLES[2], TABLES[3]], QUICK)]
+    assert names.count("allegro-ag-mlp-seed1") == 1
+    assert len(names) == 3 * 8
+
+
+def test_all_rows_of_a_seed_come_before_the_next_seed_and_dynamics_come_last():
+    jobs = jobs_of([TABLES[4], TABLES[5]], QUICK)
+    trainings = [job for job in jobs if job.kind == "training"]
+    assert [job.seed for job in trainings] == sorted(job.seed for job in trainings)
+    assert all(job.kind == "dynamics" for job in jobs[len(trainings) :])
+    # Each run of dynamics has the training that its model comes from.
+    assert {job.training.name for job in jobs[len(trainings) :]} <= {job.name for job in trainings}
+
+
+def test_mace_has_the_published_seeds_and_others_can_be_chosen():
+    assert {job.seed for job in jobs_of([TABLES[7]], QUICK)} == {1111, 2222, 3333}
+    assert {job.seed for job in jobs_of([TABLES[5], TABLES[7]], QUICK, seeds=[2])} == {2}
+    with pytest.raises(ConfigError, match="--seeds 7: the budget quick has"):
+        jobs_of([TABLES[5]], QUICK, seeds=[7])
+
+
+def test_settings_that_matter_change_the_checksum_and_comments_do_not(tmp_path):
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    before = JOB.settings_sha256(CONFIGS)
+    path = tmp_path / "configs" / "parts" / "system" / "hfo2.yaml"
+    path.write_text(path.read_text() + "# one more comment\n")
+    assert JOB.settings_sha256(tmp_path / "configs") == before
+    path.write_text(path.read_text().replace("r_max: 5.0", "r_max: 5.5"))
+    composed.cache_clear()
+    assert JOB.settings_sha256(tmp_path / "configs") != before
+    assert Job("training", "allegro/hfo2-mlp", 2, "hfo2", QUICK).settings_sha256(CONFIGS) != before
+    smoke = load_budget(BENCHMARKS, "smoke")
+    assert Job("training", "allegro/hfo2-mlp", 1, "hfo2", smoke).settings_sha256(CONFIGS) != before
+
+
+def test_a_run_with_a_record_is_not_repeated(folders):
+    records.write_record(folders.record(JOB), record_of(JOB))
+    before = folders.record(JOB).read_bytes()
+    assert run.run([JOB], folders).found == [JOB.name]
+    assert worker.do(JOB, folders) == ("done", "")
+    assert folders.record(JOB).read_bytes() == before
+
+
+def test_a_record_of_other_settings_stops_before_anything_is_overwritten(folders):
+    records.write_record(folders.record(JOB), record_of(JOB, settings_sha256="0" * 64))
+    with pytest.raises(ConfigError, match=r"seed1\.json was made with other settings.*remove it to repeat"):
+        run.run([JOB], folders)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 99}', "[]"])
+def test_a_damaged_record_is_named(folders, text):
+    folders.records.mkdir()
+    folders.record(JOB).write_text(text)
+    with pytest.raises(ConfigError, match=r"hfo2-mlp-seed1\.json .*remove it to repeat the run"):
+        records.read_records(folders.records)
+
+
+def test_a_record_appears_whole_or_not_at_all(folders, monkeypatch):
+    def crash(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_record(folders.record(JOB), record_of(JOB))
+    assert records.read_records(folders.records) == {}
+    with pytest.raises(ValueError, match="JSON"):  # not a number, not in a record
+        records.write_record(folders.record(JOB), record_of(JOB, metrics={"x": float("nan")}))
+
+
+def test_two_processes_do_not_do_the_same_job_and_a_killed_one_blocks_nobody(folders):
+    context = multiprocessing.get_context("spawn")
+    held, let_go = context.Event(), context.Event()
+    lock = folders.records / ".locks" / JOB.name
+    lock.parent.mkdir(parents=True)
+    other = context.Process(target=hold, args=(lock, held, let_go))
+    other.start()
+    assert held.wait(60)
+    assert worker.do(JOB, folders) == ("busy", "")
+    assert not folders.work.exists()
+    other.kill()
+    other.join()
+    with worker.try_lock(lock) as mine:
+        assert mine
+
+
+def test_git_state_names_commit_and_changes(tmp_path):
+    state = worker.git_state(ROOT)
+    assert state["commit"] is None or len(state["commit"]) == 40
+    assert worker.git_state(tmp_path) == {"commit": None, "dirty": None}
+
+
+def test_what_is_recorded_is_json(folders, tmp_path):
+    split = {"name": "hfo2", "paper_data": False, "stand_in": False, "relation": "", "sizes": {}, "files": {}}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    there = worker.Folders(CONFIGS, folders.records, folders.work, {"hfo2": tmp_path})
+    about = worker.describe(JOB, there)
+    assert set(records.KEYS) - {"format", "metrics"} <= set(about)
+    assert json.loads(json.dumps(about)) == about
