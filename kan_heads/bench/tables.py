@@ -140,6 +140,8 @@ def _load(path: Path, published: Path) -> Table:
     claims = tuple(_make(Claim, claim, path) for claim in content.get("claims", []))
     ids = [row.id for row in rows]
     baseline = content.get("baseline", "")
+    if content["kind"] != "summary" and not baseline:
+        raise ConfigError(f"{path} lacks 'baseline', the row that the others are compared with")
     metrics = [column.metric for column in columns] + ["seconds_per_epoch"]
     for name in [claim.row for claim in claims] + [baseline] * bool(baseline):
         if name not in ids:

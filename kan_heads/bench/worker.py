@@ -146,7 +146,7 @@ def describe(job: Job, folders: Folders) -> dict[str, Any]:
             "available": dict(zip(("train", "val", "test"), available, strict=True)),
             "files": split["files"],
         },
-        "device": {**machine(), "threads": job.budget.threads},
+        "device": {**machine(), "device": job.budget.device, "threads": job.budget.threads},
         "versions": {name: v for name in _PACKAGES if (v := _version(name))},
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }

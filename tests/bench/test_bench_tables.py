@@ -95,6 +95,7 @@ def test_smaller_tables_of_published_values_are_plain_numbers():
     [
         ({"kind": "trainin"}, "kind 'trainin' is unknown .did you mean 'training'"),
         ({"titel": "x"}, "'titel' is unknown .did you mean 'title'"),
+        ({"baseline": ""}, "lacks 'baseline'"),
         ({"baseline": "mpl"}, "row 'mpl' is unknown .did you mean 'mlp'"),
         ({"rows": [{"id": "mlp"}]}, "a row lacks 'label'"),
         (
