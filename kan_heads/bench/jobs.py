@@ -98,7 +98,9 @@ def jobs_of(tables: Iterable[Table], budget: Budget, seeds: list[int] | None = N
                 if seeds is None or seed in seeds:
                     found |= dict.fromkeys(Job(kind, config, seed, table.data, budget) for kind in kinds)
     if seeds is not None and not found:
-        raise ConfigError(f"--seeds {', '.join(map(str, seeds))}: the budget {budget.name} has {budget.seeds}")
+        raise ConfigError(
+            f"--seeds {', '.join(map(str, seeds))}: the budget {budget.name} has {budget.seeds}"
+        )
     return sorted(
         found, key=lambda job: (job.kind == "dynamics", budget.seeds_of(job.config).index(job.seed))
     )

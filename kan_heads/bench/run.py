@@ -202,8 +202,11 @@ def _executor(name: str, folder: Path, parameters: dict[str, Any]) -> Any:
             timeout_min=_NO_LIMIT_MIN, gpus_per_node=n_gpus, visible_gpus=tuple(devices)
         )
         return executor
-    executor = submitit.AutoExecutor(folder, cluster="slurm")
-    executor.update_parameters(**parameters)
+    try:
+        executor = submitit.AutoExecutor(folder, cluster="slurm")
+        executor.update_parameters(**parameters)
+    except (RuntimeError, NameError, TypeError) as error:
+        raise ConfigError(f"--executor slurm: {first_line(error)}") from error
     return executor
 
 

@@ -97,7 +97,12 @@ def report(
 
     folder = benchmarks or _checkout() / "benchmarks"
     chosen, limits = _load(folder, tables, budget)
-    found = read_records(records or folder / "records" / budget)
+    source = records or folder / "records" / budget
+    found = read_records(source)
+    if not found:
+        typer.echo(
+            f"{source} holds no records yet; 'kan-heads bench run --budget {budget}' makes them", err=True
+        )
     target = out or folder / "report" / budget
     for path in reports.write(chosen, found, limits, target, find_configs(configs, [])):
         if path.suffix in (".md", ".html"):

@@ -123,6 +123,11 @@ def test_two_processes_do_not_do_the_same_job_and_a_killed_one_blocks_nobody(fol
         assert mine
 
 
+def test_slurm_where_there_is_none_says_so_in_one_line(folders):
+    with pytest.raises(ConfigError, match=r"--executor slurm: .*srun"):
+        run.run([JOB], folders, executor="slurm")
+
+
 def test_git_state_names_commit_and_changes(tmp_path):
     state = worker.git_state(ROOT)
     assert state["commit"] is None or len(state["commit"]) == 40

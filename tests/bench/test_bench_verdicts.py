@@ -82,6 +82,19 @@ def test_stand_in_data_never_judge_a_claim():
     assert "higher by 300.0" in verdict((4.0, 4.1, 3.9), (1.0, 1.1, 0.9), data=data).reason
 
 
+def test_stand_in_data_tell_what_a_row_costs():
+    """Times depend on the atoms, not on their labels."""
+    changes = {"data": made.record(MLP, 1, {})["data"] | {"stand_in": True}}
+    table = made.small_table([("kan", "seconds_per_epoch", "higher")])
+    records = {}
+    for config, times in ((MLP, (9.0, 1.0, 1.0)), (KAN, (9.0, 2.0, 2.0))):
+        clocks = {"epoch_wall_s": list(times), "epoch_cpu_s": list(times)}
+        records |= made.runs_of(config, (0.1, 0.1, 0.1), **changes, **clocks)
+    found = judge(join(table, records), table.claims[0])
+    assert found.outcome == REPRODUCED
+    assert found.change == pytest.approx(100)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_fewer_than_three_seeds_judge_nothing(n):
     found = verdict((1.0, 1.01, 1.02)[:n], (4.0, 4.01, 4.02)[:n])

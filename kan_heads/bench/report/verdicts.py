@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kan_heads.bench.report.numbers import percent
-from kan_heads.bench.report.runs import RowRuns, TableRuns, published
+from kan_heads.bench.report.runs import SECONDS, RowRuns, TableRuns, published
 from kan_heads.bench.report.samples import LEAST_SEEDS, Sample, relative_change, welch_interval
 from kan_heads.bench.tables import Claim
 
 REPRODUCED, NOT_REPRODUCED, CANNOT_TELL = "reproduced", "not reproduced", "cannot tell"
 OUTCOMES = (REPRODUCED, NOT_REPRODUCED, CANNOT_TELL)
+
+#: Metrics that depend on the atoms, but not on their labels: stand-in data tell as much as the paper's own.
+COSTS = (SECONDS, "ms_per_step", "peak_memory_mb")
 
 #: What counts as similar, in % of the baseline.
 SIMILAR = 5.0
@@ -20,8 +23,9 @@ RULE = (
     "Welch's 95 % interval of the difference of the means, here in % of the baseline's mean. Lower or "
     "higher: reproduced if the interval lies on the claimed side of zero, not reproduced if it lies on the "
     f"other side. Similar: reproduced if the interval lies within ±{SIMILAR:.0f} %, not reproduced if it "
-    "lies outside of that altogether. In all other cases, and where a run diverged, where data stand in for "
-    f"the paper's, or where there are fewer than {LEAST_SEEDS} seeds: cannot tell. Each interval stands for "
+    "lies outside of that altogether. In all other cases, and where a run diverged, where labels stand "
+    "in for the paper's and the claim is about errors, or where there are fewer than "
+    f"{LEAST_SEEDS} seeds: cannot tell. Each interval stands for "
     "itself: with twenty claims about one is misjudged by chance."
 )
 
@@ -70,7 +74,8 @@ def _judge(
 ) -> tuple[str, str]:
     if change is None:
         return CANNOT_TELL, _why_no_change(runs, row, claim.metric)
-    if any(record["data"].get("stand_in") for record in runs.records):
+    stand_in = any(record["data"].get("stand_in") for record in runs.records)
+    if stand_in and claim.metric not in COSTS:
         return CANNOT_TELL, f"stand-in data (on it: {_direction(change)})"
     ours, base = runs.pair(row)
     if not same_data(ours, base):
