@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from kan_heads._version import __version__
-from kan_heads.cli import compile as compile_verb
 from kan_heads.cli import bench, data, demo, lammps, migrate_mace, patch, predict, speed
+from kan_heads.cli import compile as compile_verb
 from kan_heads.errors import KanHeadsError
 
 app = typer.Typer(

@@ -65,7 +65,9 @@ def run(
     ] = None,
     log: Annotated[str | None, typer.Option(help="File for LAMMPS' own log.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads of torch; default: torch's.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of torch; a compiled model keeps those of its compilation.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="MACE: float64 (default) or float32.")] = None,
     head: Annotated[str | None, typer.Option(help="MACE: which head.")] = None,
 ) -> None:
@@ -107,7 +109,12 @@ def run(
     atoms = _read(structure, index)
     stream = "stderr" if json == "-" else "stdout"
     with _Screen(stream) as screen:
-        result = run_lammps(model, atoms, settings, screen)
+        try:
+            result = run_lammps(model, atoms, settings, screen)
+        except KeyboardInterrupt:
+            kept = "" if dump is None else f"; {dump} holds the frames up to there"
+            typer.echo(f"interrupted at step {screen.last}{kept}", err=True)
+            raise typer.Exit(130) from None
     if final is not None:
         import ase.io
 
@@ -175,6 +182,7 @@ class _Screen(Progress):
         self._stream, self._out = stream, getattr(sys, stream)
         self._stack = contextlib.ExitStack()
         self._bar: PatientBar | None = None
+        self.last = 0
 
     def __enter__(self) -> _Screen:
         return self
@@ -190,6 +198,7 @@ class _Screen(Progress):
         self._bar = self._stack.enter_context(PatientBar("running", steps))
 
     def step(self, number: int) -> None:
+        self.last = number
         if self._bar is not None:
             self._bar.update(number)
 

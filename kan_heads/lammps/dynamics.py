@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import platform
@@ -119,7 +118,7 @@ class _Run:
             mean_temperature_K=statistics.fmean(row.temperature_K for row in rows[len(rows) // 2 :]),
             thermo=tuple(rows),
             versions=_versions(self._lmp),
-            settings=dataclasses.asdict(settings),
+            settings=settings.as_dict(),
             model=self._model,
             atoms=external.atoms(),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -90,16 +92,23 @@ def _nequip(path: str, device: str) -> Calculator:
         if error.name != "nequip.integrations":
             raise
         from nequip.ase import NequIPCalculator  # nequip < 0.19
+    import torch
+
+    # nequip sets this once in a process. After a MACE model in float32 it would hand float32 to a compiled
+    # model, which reads it as float64 and answers with noise.
+    torch.set_default_dtype(torch.float64)
     compiled = path.endswith(COMPILED)
     load = NequIPCalculator.from_compiled_model if compiled else NequIPCalculator._from_saved_model
     return load(path, device=device, chemical_species_to_atom_type_map=True)
 
 
 def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:
-    from mace.calculators import MACECalculator
+    # It prints what it could use, and standard output may be for results.
+    with contextlib.redirect_stdout(io.StringIO()):
+        from mace.calculators import MACECalculator
 
-    options = {} if head is None else {"head": head}
-    calculator = MACECalculator(path, device=device, default_dtype=dtype, **options)
+        options = {} if head is None else {"head": head}
+        calculator = MACECalculator(path, device=device, default_dtype=dtype, **options)
     # MACE itself would take the last head and go on.
     if head is not None and head not in calculator.available_heads:
         heads = ", ".join(calculator.available_heads)

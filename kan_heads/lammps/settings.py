@@ -40,7 +40,8 @@ class Settings:
         device: ``cpu`` or ``cuda``; a compiled model runs on the one that it was compiled for.
         dtype: precision of a MACE model, ``float32`` or ``float64``; None stands for ``float64``.
         head: head of a MACE model with several.
-        threads: threads of torch; None keeps torch's number.
+        threads: threads of torch; None keeps torch's number. A compiled model keeps the number that torch had
+            when it was compiled.
     """
 
     ensemble: str = "nvt"
@@ -87,15 +88,26 @@ class Settings:
         """The command of LAMMPS that moves the atoms, without ``fix ID all``."""
         if self.ensemble == "nve":
             return "nve"
-        tdamp = (self.tdamp or _TDAMP_STEPS * self.timestep) / 1000
-        command = f"{self.ensemble} temp {self.kelvin!r} {self.kelvin!r} {tdamp!r}"
+        values = self.as_dict()
+        command = f"{self.ensemble} temp {self.kelvin!r} {self.kelvin!r} {values['tdamp'] / 1000!r}"
         if self.ensemble == "npt":
-            pressure = self.pressure or 0.0
-            pdamp = (self.pdamp or _PDAMP_STEPS * self.timestep) / 1000
+            pressure, coupling = values["pressure"], values["coupling"]
             # A flipped cell is the same crystal, but no longer the cell of the input.
-            flip = " flip no" if self.coupling == "tri" else ""
-            command += f" {self.coupling or 'iso'} {pressure!r} {pressure!r} {pdamp!r}{flip}"
+            flip = " flip no" if coupling == "tri" else ""
+            command += f" {coupling} {pressure!r} {pressure!r} {values['pdamp'] / 1000!r}{flip}"
         return command
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings, with what stands for None where the ensemble has use for it."""
+        values = dataclasses.asdict(self)
+        if not (self.ensemble == "nve" and self.keep_velocities):
+            values["temperature"] = self.kelvin
+        if self.ensemble != "nve":
+            values["tdamp"] = self.tdamp or _TDAMP_STEPS * self.timestep
+        if self.ensemble == "npt":
+            values["pressure"], values["coupling"] = self.pressure or 0.0, self.coupling or "iso"
+            values["pdamp"] = self.pdamp or _PDAMP_STEPS * self.timestep
+        return values
 
     def _check_numbers(self) -> None:
         for name, least in (("steps", 0), ("thermo", 1), ("dump_every", 1), ("threads", 1)):

