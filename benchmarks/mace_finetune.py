@@ -9,6 +9,7 @@ repeated. The model to start from has seen the same frames for 8 epochs.
 
 import json
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -44,10 +45,17 @@ def train(name: str, row: str, **options: Any) -> dict:
             sys.exit(f"{path} was made with other options; remove it to repeat the run")
         return record
     work = ROOT / "runs" / name
-    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # MACE would go on with a checkpoint that it finds
+    work.mkdir(parents=True)
     files = {"train_file": str(DATA / "train.extxyz"), "valid_file": str(DATA / "val.extxyz")}
     settings = {**composed(ROOT / "configs", f"mace/{row}", ()), **options, **files}
     settings |= {"name": name, "work_dir": str(work)}
+    if "foundation_model" in options:
+        settings["foundation_model"] = str(ROOT / options["foundation_model"])
+        if not (ROOT / options["foundation_model"]).exists():
+            sys.exit(
+                f"{options['foundation_model']} does not exist; remove {RECORDS}/{FIRST}.json to train it"
+            )
     del settings["test_file"]
     model = work / f"{name}.model"
     result = run_training(settings, work, threads=1)

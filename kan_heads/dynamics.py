@@ -16,6 +16,8 @@ TIMESTEP_FS = 1.0
 TEMPERATURE_K = 300.0
 #: Atoms closer than this, in Angstrom, have fallen into each other.
 TOO_CLOSE = 0.5
+#: No force of a sound model is as strong, in eV/Angstrom.
+TOO_STRONG = 1000.0
 #: Atoms farther than this from all others, in Angstrom, are alone.
 ALONE = 6.0
 _CHECK_EVERY = 10
@@ -71,9 +73,10 @@ def drift_and_rms(time_fs: np.ndarray, energy: np.ndarray) -> tuple[float | None
 def run_nve(calculator: Calculator, start: Atoms, steps: int, seed: int) -> Trajectory:
     """Velocity-Verlet dynamics of 1 fs steps from Maxwell-Boltzmann velocities at 300 K.
 
-    It stops where an energy is not finite or two atoms are closer than 0.5 Angstrom; the steps up to
-    there are returned. The time per step leaves out the first step, which warms up, and the checks. An atom
-    is lost if it has no neighbour within 6 Angstrom at the end and had one at the start.
+    It stops where energy or forces are not finite, a force is above 1,000 eV/Angstrom, or two atoms are
+    closer than 0.5 Angstrom; the steps up to there are returned. The time per step leaves out the first step,
+    which warms up, and the checks. An atom is lost if it has no neighbour within 6 Angstrom at the end and
+    had one at the start.
 
     Args:
         calculator: the model.
@@ -93,19 +96,20 @@ def run_nve(calculator: Calculator, start: Atoms, steps: int, seed: int) -> Traj
     atoms.set_momenta(momenta - masses * momenta.sum(0) / masses.sum())  # the whole stays at rest
     md = VelocityVerlet(atoms, timestep=TIMESTEP_FS * units.fs)
     energies, temperatures, seconds = [_energy(atoms)], [atoms.get_temperature()], []
-    closest, stable = _closest(atoms), True
+    closest, stable = _closest(atoms), _sound(atoms)
     for step in range(1, steps + 1):
+        if not stable:  # before atoms are moved to where no neighbour list can be built
+            break
         began = time.perf_counter()
         md.run(1)
         seconds.append(time.perf_counter() - began)
-        energy = _energy(atoms)
-        stable = bool(np.isfinite(energy))
+        stable = _sound(atoms)
         if stable and (step % _CHECK_EVERY == 0 or step == steps):
             closest = min(closest, _closest(atoms))
             stable = closest > TOO_CLOSE
         if not stable:
             break
-        energies.append(energy)
+        energies.append(_energy(atoms))
         temperatures.append(atoms.get_temperature())
     return Trajectory(
         time_fs=TIMESTEP_FS * np.arange(len(energies)),
@@ -113,13 +117,20 @@ def run_nve(calculator: Calculator, start: Atoms, steps: int, seed: int) -> Traj
         temperature_K=np.array(temperatures),
         stable=stable,
         min_distance_A=closest,
-        ms_per_step=1000 * float(np.median(seconds[1:] or seconds)),
+        ms_per_step=1000 * float(np.median(seconds[1:] or seconds or [0.0])),
         atoms_lost=int((_alone(atoms) & ~_alone(start)).sum()) if stable else None,
     )
 
 
 def _energy(atoms: Atoms) -> float:
     return float(atoms.get_total_energy()) / len(atoms)
+
+
+def _sound(atoms: Atoms) -> bool:
+    forces = atoms.get_forces()
+    return bool(
+        np.isfinite(_energy(atoms)) and np.isfinite(forces).all() and np.abs(forces).max() < TOO_STRONG
+    )
 
 
 def _alone(atoms: Atoms) -> np.ndarray:

@@ -40,7 +40,8 @@ def run_program(
     # Not resolved: the programs of a virtual environment lie beside the link, not beside its target.
     path = Path(sys.executable).parent / program
     if not path.is_file():
-        raise ModelError(f"{path} does not exist; run: pip install 'kan-heads[allegro,bench]'")
+        extras = "mace" if program.startswith("mace_") else "allegro"
+        raise ModelError(f"{path} does not exist; run: pip install 'kan-heads[{extras},bench]'")
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [str(path), *arguments],
@@ -63,6 +64,9 @@ def run_program(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise ModelError(f"{program} was killed by {name}; did memory run out? (log: {log})")
     if process.returncode != 0:
         raise ModelError(f"{program} failed: {last_line(log)} (log: {log})")
 

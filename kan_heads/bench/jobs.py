@@ -61,12 +61,15 @@ class Job:
         return Job("training", self.config, self.seed, self.data, self.budget)
 
     def settings_sha256(self, configs: Path) -> str:
-        """Checksum of everything that decides what it does; comments and paths do not count."""
+        """Checksum of everything but seed and frames that decides what it does, the same for all its seeds.
+
+        Comments and paths do not count.
+        """
         content = {
             "kind": self.kind,
             "config": composed(configs, self.config, tuple(self.overrides)),
-            "seed": self.seed,
             "sizes": self.sizes,
+            "threads": self.budget.threads,
             "dynamics_steps": self.budget.dynamics_steps,
             "device": self.budget.device,
         }
@@ -114,6 +117,9 @@ def composed(configs: Path, config: str, overrides: tuple[str, ...]) -> Any:
         ConfigError: the file is missing or an override does not fit.
     """
     if config.startswith("mace/"):
+        for override in overrides:
+            if "=" not in override:
+                raise ConfigError(f"{config}: an override of MACE is key=value, found {override!r}")
         return {**read_yaml(configs / f"{config}.yaml"), **dict(o.split("=", 1) for o in overrides)}
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

@@ -7,7 +7,7 @@ from typing import Any
 
 from kan_heads.bench.jobs import Job
 from kan_heads.bench.nequip_training import CHECKPOINT
-from kan_heads.bench.worker import Folders, first_frame
+from kan_heads.bench.worker import Folders, calm_frame
 from kan_heads.programs import run_program
 
 #: As published: canonical ensemble at 300 K.
@@ -30,7 +30,7 @@ def measure(job: Job, folders: Folders) -> dict[str, Any]:
     device = ("--device", job.budget.device)
     compiling = ["compile", str(trained / CHECKPOINT), str(model), *device]
     run_program("kan-heads", compiling, work / "compile.log", environment=environment)
-    frame = first_frame(folders.data[job.data])
+    frame = calm_frame(folders.data[job.data])
     ase.io.write(start, frame)
     steps = ("--steps", str(job.budget.lammps_steps), "--seed", str(job.seed), "--json", str(result))
     arguments = ["lammps", "run", str(model), str(start), *_OPTIONS, *steps, *device]

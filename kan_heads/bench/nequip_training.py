@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "best.ckpt"
 _LOG = "nequip-train.log"
 _SETS = ("train", "val", "test")
+_ACCELERATORS = {"cpu": "cpu", "cuda": "gpu"}
 
 #: Names in the records and in nequip's log, in the units of the tables: eV/Angstrom, eV/atom, e.
 _METRICS = {
@@ -39,6 +40,7 @@ def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
         f"data_dir={_quoted(data)}",
         f"hydra.run.dir={_quoted(work)}",
         "trainer.enable_progress_bar=false",
+        f"trainer.accelerator={_ACCELERATORS[job.budget.device]}",
     ]
     if job.backbone != "etgnn":
         paths = ", ".join(f"${{data_dir}}/{name}.extxyz" for name in sets)
@@ -58,8 +60,9 @@ def train(job: Job, configs: Path, data: Path, work: Path) -> dict[str, Any]:
 
     watch = Watch(epochs_done)
     arguments = ["-cp", str(configs), "-cn", job.config, *overrides]
-    threads = {"OMP_NUM_THREADS": str(job.budget.threads)}
-    run_program("nequip-train", arguments, work / _LOG, watch.look, threads)
+    # By this name Lightning starts its ranks itself; in a job of Slurm it would wait for Slurm to do it.
+    environment = {"OMP_NUM_THREADS": str(job.budget.threads), "SLURM_JOB_NAME": "interactive"}
+    run_program("nequip-train", arguments, work / _LOG, watch.look, environment)
     values = {
         f"{which}_{name}": _last(metrics, f"test{i}_epoch/{theirs}")
         for i, which in enumerate(sets)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kan_heads.bench import worker
+from kan_heads.bench.budgets import Budget
 from kan_heads.bench.jobs import Job
 from kan_heads.bench.records import read_record
 from kan_heads.bench.worker import Folders
 from kan_heads.errors import ConfigError, DataError, first_line
 
 _POLL_S = 0.3
-_BUSY_POLL_S = 5.0
 _NO_LIMIT_MIN = 60 * 24 * 30
+_SLURM_MIN = 60 * 24 * 2
 
 EXECUTORS = ("local", "slurm")
 
@@ -53,8 +54,15 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def prepare_data(jobs: Iterable[Job], work: Path) -> tuple[dict[str, Path], dict[str, str]]:
+def prepare_data(
+    jobs: Iterable[Job], work: Path, say: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Path], dict[str, str]]:
     """Writes the frames that the jobs need; silver falls back to the stand-in.
+
+    Args:
+        jobs: jobs.
+        work: folder of the work.
+        say: hears what stands in.
 
     Returns:
         The folder of each data set, and why a data set cannot be had.
@@ -62,20 +70,39 @@ def prepare_data(jobs: Iterable[Job], work: Path) -> tuple[dict[str, Path], dict
     from kan_heads import data
 
     folders, missing = {}, {}
-    for name in dict.fromkeys(job.data for job in jobs):
-        some = next(job for job in jobs if job.data == name)
+    first = {job.data: job for job in reversed(list(jobs))}
+    for name, job in first.items():
         stand_in = name == "ag" and data.availability(data.lookup("ag")) not in ("folder", "cache")
         prepared = "ag-emt" if stand_in else name
-        sizes = [some.sizes[key] for key in ("train", "val", "test")]
+        if stand_in:
+            say("ag: labels of ASE's EMT stand in for the paper's; 'kan-heads data get ag' fetches those")
+        sizes = [job.sizes[key] for key in ("train", "val", "test")]
         out = work / "data" / "-".join(map(str, [prepared, *sizes]))
         try:
             with worker.try_lock(out.parent / f".{out.name}.lock", wait=True):
-                data.prepare(prepared, out, *sizes, say=lambda _: None, mace=some.backbone == "mace")
-        except DataError as error:
+                data.prepare(prepared, out, *sizes, say=lambda _: None, mace=job.backbone == "mace")
+        except (DataError, ConfigError) as error:
             missing[name] = str(error)
         else:
             folders[name] = out
     return folders, missing
+
+
+def check_data(jobs: Iterable[Job], folders: Folders) -> None:
+    """Compares the frames of records with those that further runs would have.
+
+    Raises:
+        ConfigError: they differ, e.g. because the stand-in was used before and now the paper's data are here.
+    """
+    for job in jobs:
+        path = folders.record(job)
+        if job.data in folders.data and path.exists():
+            used, here = read_record(path)["data"], worker.read_split(folders.data[job.data])
+            if used["files"] != here["files"]:
+                raise ConfigError(
+                    f"{path} was made with other frames ({used['prepared']}) than are here ({here['name']}); "
+                    f"name another --records, or remove the records of {job.data} to repeat them all"
+                )
 
 
 def check_records(jobs: Iterable[Job], folders: Folders) -> list[Job]:
@@ -107,38 +134,49 @@ def run(
 ) -> Outcome:
     """Runs the jobs that have no record, each in a process of its own.
 
-    Dynamics are timed, so they run one at a time when everything else is over. A job that another
-    process works at is waited for.
+    Dynamics are timed, so they run one at a time when everything else is over; so does everything on the
+    graphics cards of this machine. A job that another process works at is waited for.
 
     Args:
-        jobs: jobs.
+        jobs: jobs; of one budget.
         folders: where things are.
         n_jobs: how many run at the same time.
         executor: ``local`` or ``slurm``.
-        parameters: parameters of Slurm for submitit, e.g. ``{"slurm_partition": "gpu"}``.
+        parameters: parameters of submitit for Slurm, e.g. ``{"slurm_partition": "gpu"}``.
         progress: hears how it goes.
 
     Raises:
-        ConfigError: a record is of other settings.
+        ConfigError: a record is of other settings or frames, or Slurm cannot be had.
     """
     progress = progress or Progress()
     missing = check_records(jobs, folders)
+    check_data(jobs, folders)
     outcome = Outcome(found=[job.name for job in jobs if job not in missing])
-    submit = _executor(executor, folders.work / "submitit", parameters or {}).submit
+    if not missing:
+        return outcome
+    budget = missing[0].budget
+    if executor == "local" and budget.device == "cuda" and n_jobs > 1:
+        progress.note("runs on a graphics card go one at a time")
+        n_jobs = 1
+    submit = _submitter(executor, budget, folders, parameters or {})
     for kind, at_once in (("training", n_jobs), ("dynamics", 1)):
-        some = [job for job in missing if job.kind == kind]
+        some = [job for job in missing if job.kind == kind and job.training.name not in outcome.failed]
         _Queue(some, len(jobs), submit, folders, at_once, outcome, progress).work_off()
+    for job in missing:
+        if job.kind == "dynamics" and job.training.name in outcome.failed:
+            outcome.failed[job.name] = "its training failed"
+            progress.failed(job, outcome.failed[job.name])
     return outcome
 
 
 class _Queue:
-    """Jobs of one kind: waiting, running, and done by somebody else."""
+    """Jobs of one kind: waiting, running, and in the hands of somebody else."""
 
     def __init__(
         self,
         jobs: list[Job],
         n_all: int,
-        submit: Any,
+        submit: Callable[[Job], Any],
         folders: Folders,
         at_once: int,
         outcome: Outcome,
@@ -153,11 +191,8 @@ class _Queue:
             while self.waiting or self.running or self.busy:
                 self._start()
                 self._collect()
-                if not self.waiting and not self.running and self.busy:
-                    time.sleep(_BUSY_POLL_S)
-                    self.waiting, self.busy = self.busy, []
-                else:
-                    time.sleep(_POLL_S)
+                self._look_after_busy()
+                time.sleep(_POLL_S)
         finally:
             for _, started in self.running.values():
                 started.cancel()
@@ -165,7 +200,7 @@ class _Queue:
     def _start(self) -> None:
         while self.waiting and len(self.running) < self.at_once:
             job = self.waiting.pop(0)
-            self.running[job] = (time.monotonic(), self.submit(worker.do, job, self.folders))
+            self.running[job] = (time.monotonic(), self.submit(job))
             self.progress.started(job, self._n_done(), self.n_all)
 
     def _collect(self) -> None:
@@ -176,9 +211,10 @@ class _Queue:
             error = submitted.exception()
             state, why = ("failed", first_line(error)) if error is not None else submitted.result()
             if state == "busy":
-                if job not in self.busy:
-                    self.progress.note(f"{job.name}: another process is at it; waiting for its record")
+                self.progress.note(f"{job.name}: another process is at it; waiting for its record")
                 self.busy.append(job)
+            elif state == "found":
+                self.outcome.found.append(job.name)
             elif state == "failed":
                 self.outcome.failed[job.name] = why
                 self.progress.failed(job, why)
@@ -186,31 +222,42 @@ class _Queue:
                 self.outcome.made.append(job.name)
                 self.progress.finished(job, self._n_done(), self.n_all, time.monotonic() - began)
 
+    def _look_after_busy(self) -> None:
+        for job in list(self.busy):
+            if self.folders.record(job).exists():
+                self.busy.remove(job)
+                self.outcome.found.append(job.name)
+                self.progress.note(f"{job.name}: the other process has made its record")
+                continue
+            with worker.try_lock(self.folders.lock(job)) as free:
+                pass
+            if free and not self.folders.record(job).exists():
+                self.busy.remove(job)  # the other one died or failed
+                self.waiting.append(job)
+
     def _n_done(self) -> int:
         return len(self.outcome.found) + len(self.outcome.made) + len(self.outcome.failed)
 
 
-def _executor(name: str, folder: Path, parameters: dict[str, Any]) -> Any:
+def _submitter(
+    name: str, budget: Budget, folders: Folders, parameters: dict[str, Any]
+) -> Callable[[Job], Any]:
+    """How a job is handed to submitit."""
     import submitit
 
-    folder.mkdir(parents=True, exist_ok=True)
+    logs = folders.work / "submitit"
+    logs.mkdir(parents=True, exist_ok=True)
     if name == "local":
-        executor = submitit.LocalExecutor(folder)
-        devices = [int(d) for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.isdecimal()]
-        n_gpus = len(devices) or _count_gpus()
-        executor.update_parameters(
-            timeout_min=_NO_LIMIT_MIN, gpus_per_node=n_gpus, visible_gpus=tuple(devices)
-        )
-        return executor
+        executor = submitit.LocalExecutor(logs)
+        executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
+        cards = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return lambda job: executor.submit(worker.do_here, job, folders, cards)
     try:
-        executor = submitit.AutoExecutor(folder, cluster="slurm")
-        executor.update_parameters(**parameters)
+        executor = submitit.AutoExecutor(logs, cluster="slurm")
+        defaults = {"timeout_min": _SLURM_MIN, "cpus_per_task": budget.threads}
+        if budget.device == "cuda":
+            defaults["gpus_per_node"] = 1
+        executor.update_parameters(**{**defaults, **parameters})
     except (RuntimeError, NameError, TypeError) as error:
         raise ConfigError(f"--executor slurm: {first_line(error)}") from error
-    return executor
-
-
-def _count_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
+    return lambda job: executor.submit(worker.do, job, folders)

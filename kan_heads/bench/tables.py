@@ -62,12 +62,14 @@ class Claim:
         row: the row's id.
         metric: the metric, or ``seconds_per_epoch``.
         expect: ``lower``, ``higher`` or ``similar``.
+        against: id of the row that it is compared with; empty for the baseline of the table.
     """
 
     text: str
     row: str
     metric: str
     expect: str
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def _load(path: Path, published: Path) -> Table:
     if content["kind"] != "summary" and not baseline:
         raise ConfigError(f"{path} lacks 'baseline', the row that the others are compared with")
     metrics = [column.metric for column in columns] + ["seconds_per_epoch"]
-    for name in [claim.row for claim in claims] + [baseline] * bool(baseline):
+    named = [claim.row for claim in claims] + [claim.against for claim in claims if claim.against]
+    for name in named + [baseline] * bool(baseline):
         if name not in ids:
             raise unknown_name(f"{path}: row", name, ids)
     for claim in claims:

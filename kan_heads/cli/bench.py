@@ -26,7 +26,9 @@ Slurm = Annotated[
 Records = Annotated[
     Path | None, typer.Option(help="Folder of the records; default: benchmarks/records/BUDGET.")
 ]
-Work = Annotated[Path | None, typer.Option(help="Folder of checkpoints; default: runs/bench/BUDGET.")]
+Work = Annotated[
+    Path | None, typer.Option(help="Folder of frames, checkpoints and logs; default: runs/bench/BUDGET.")
+]
 Benchmarks = Annotated[
     Path | None, typer.Option(help="Folder of tables, budgets and published values; default: the checkout's.")
 ]
@@ -69,12 +71,13 @@ def run(
     screen = _Screen()
     missing = bench.check_records(wanted, places)
     screen.note(f"{len(wanted)} runs, {len(wanted) - len(missing)} of them done")
-    data, absent = bench.prepare_data(missing, places.work.parent)
-    for name, why in absent.items():
-        screen.note(f"{name} is left out: {why}")
+    data, absent = bench.prepare_data(missing, places.work, screen.note)
     places.data.update(data)
     possible = [job for job in wanted if job not in missing or job.data in data]
     outcome = bench.run(possible, places, jobs, executor, parameters, screen)
+    for name, why in absent.items():
+        numbers = ", ".join(str(number) for number, table in chosen.items() if table.data == name)
+        screen.note(f"left out for want of data: tables {numbers} ({name}: {why})")
     if outcome.failed:
         raise ModelError(f"{len(outcome.failed)} of {len(wanted)} runs failed: {', '.join(outcome.failed)}")
 
@@ -95,6 +98,10 @@ def report(
     from kan_heads.bench.records import read_records
     from kan_heads.paths import find_configs
 
+    if tables is not None and out is None:
+        raise ConfigError(
+            "--tables: a report of some tables only needs a folder of its own; add --out FOLDER"
+        )
     folder = benchmarks or _checkout() / "benchmarks"
     chosen, limits = _load(folder, tables, budget)
     source = records or folder / "records" / budget

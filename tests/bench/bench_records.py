@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from kan_heads.bench.tables import Claim, Column, Row, Table, load_tables
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "configs"
-BUDGET = SimpleNamespace(name="quick", about="made up | for <tests>")
+BENCHMARKS, CONFIGS = ROOT / "benchmarks", ROOT / "configs"
+BUDGET = SimpleNamespace(name="quick", about="made up | for <tests>", dynamics_steps=2000)
 
 
 def record(config: str, seed: int, metrics: dict, **changes) -> dict:

@@ -1,10 +1,7 @@
 import shutil
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-BENCHMARKS = ROOT / "benchmarks"
+from bench_records import BENCHMARKS
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from conftest import BENCHMARKS, ROOT
+from bench_records import BENCHMARKS, ROOT
 
 from kan_heads.bench import records, run, worker
 from kan_heads.bench.budgets import load_budget
@@ -68,7 +68,8 @@ def test_settings_that_matter_change_the_checksum_and_comments_do_not(tmp_path):
     path.write_text(path.read_text().replace("r_max: 5.0", "r_max: 5.5"))
     composed.cache_clear()
     assert JOB.settings_sha256(tmp_path / "configs") != before
-    assert Job("training", "allegro/hfo2-mlp", 2, "hfo2", QUICK).settings_sha256(CONFIGS) != before
+    assert Job("training", "allegro/hfo2-mlp", 2, "hfo2", QUICK).settings_sha256(CONFIGS) == before
+    assert Job("training", "allegro/hfo2-all-gaussian", 1, "hfo2", QUICK).settings_sha256(CONFIGS) != before
     smoke = load_budget(BENCHMARKS, "smoke")
     assert Job("training", "allegro/hfo2-mlp", 1, "hfo2", smoke).settings_sha256(CONFIGS) != before
 
@@ -77,7 +78,7 @@ def test_a_run_with_a_record_is_not_repeated(folders):
     records.write_record(folders.record(JOB), record_of(JOB))
     before = folders.record(JOB).read_bytes()
     assert run.run([JOB], folders).found == [JOB.name]
-    assert worker.do(JOB, folders) == ("done", "")
+    assert worker.do(JOB, folders) == ("found", "")
     assert folders.record(JOB).read_bytes() == before
 
 
@@ -116,11 +117,109 @@ def test_two_processes_do_not_do_the_same_job_and_a_killed_one_blocks_nobody(fol
     other.start()
     assert held.wait(60)
     assert worker.do(JOB, folders) == ("busy", "")
-    assert not folders.work.exists()
+    assert not (folders.work / JOB.name).exists()
     other.kill()
     other.join()
     with worker.try_lock(lock) as mine:
         assert mine
+
+
+@pytest.fixture
+def prepared(folders, tmp_path):
+    """Folders with frames of two kinds, by name, which jobs need to be told apart."""
+    for name in ("hfo2", "other"):
+        (tmp_path / name).mkdir()
+        split = {"name": "hfo2", "files": {"train.extxyz": name}}
+        (tmp_path / name / "split.json").write_text(json.dumps(split))
+    return worker.Folders(folders.configs, folders.records, folders.work, {"hfo2": tmp_path / "hfo2"})
+
+
+def test_dynamics_take_no_model_of_other_frames_or_settings(prepared, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(worker, "_train", lambda job, folders: trained.append(job.name))
+    model = prepared.work / JOB.name / "trained.json"
+    model.parent.mkdir(parents=True)
+    model.write_text(json.dumps(worker._identity(JOB, prepared)))
+    worker.train_again(JOB, prepared)
+    assert trained == []
+    other = worker.Folders(prepared.configs, prepared.records, prepared.work, {"hfo2": tmp_path / "other"})
+    worker.train_again(JOB, other)
+    smoke = Job("training", JOB.config, 1, "hfo2", load_budget(BENCHMARKS, "smoke"))
+    worker.train_again(smoke, prepared)
+    model.write_text("{")
+    worker.train_again(JOB, prepared)
+    assert trained == [JOB.name] * 3
+
+
+def test_records_of_other_frames_are_not_mixed(prepared):
+    about = {"files": {"train.extxyz": "emt"}, "prepared": "ag-emt"}
+    records.write_record(prepared.record(JOB), record_of(JOB, data=about))
+    second = Job("training", JOB.config, 2, "hfo2", QUICK)
+    with pytest.raises(ConfigError, match=r"other frames \(ag-emt\) than are here \(hfo2\)"):
+        run.run([JOB, second], prepared)
+
+
+class Done:
+    """What submitit returns, of a job that is over at once."""
+
+    def __init__(self, *result):
+        self.answer = result
+
+    def done(self):
+        return True
+
+    def exception(self):
+        return None
+
+    def result(self):
+        return self.answer
+
+
+class Ears(run.Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_dynamics_of_a_failed_training_are_not_tried(folders, monkeypatch):
+    monkeypatch.setattr(run, "_submitter", lambda *words: lambda job: Done("failed", "no memory"))
+    dynamics = Job("dynamics", JOB.config, 1, "hfo2", QUICK)
+    outcome = run.run([JOB, dynamics], folders)
+    assert outcome.failed == {JOB.name: "no memory", dynamics.name: "its training failed"}
+
+
+def test_a_busy_job_is_waited_for_and_mentioned_once(folders, monkeypatch):
+    def submit(job):
+        monkeypatch.setattr(
+            run.time, "sleep", lambda s: records.write_record(folders.record(job), record_of(job))
+        )
+        return Done("busy", "")
+
+    monkeypatch.setattr(run, "_submitter", lambda *words: submit)
+    ears = Ears()
+    with worker.try_lock(folders.lock(JOB)):
+        outcome = run.run([JOB], folders, progress=ears)
+    assert (outcome.found, outcome.made) == ([JOB.name], [])
+    assert len(ears.notes) == 2
+
+
+def test_runs_on_cards_go_one_at_a_time(folders, monkeypatch):
+    gpu = load_budget(BENCHMARKS, "gpu")
+    jobs = [Job("training", JOB.config, seed, "hfo2", gpu) for seed in (1, 2)]
+    at_once = []
+    monkeypatch.setattr(run, "_submitter", lambda *words: lambda job: Done("made", ""))
+    monkeypatch.setattr(
+        run, "_Queue", lambda jobs, n, submit, folders, at, *rest: at_once.append(at) or Idle()
+    )
+    run.run(jobs, folders, n_jobs=4)
+    assert at_once == [1, 1]
+
+
+class Idle:
+    def work_off(self):
+        pass
 
 
 def test_slurm_where_there_is_none_says_so_in_one_line(folders):

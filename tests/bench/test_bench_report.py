@@ -182,8 +182,8 @@ def test_costs_have_parameters_times_and_the_gate(tmp_path):
     mlp, kan, linear = table_rows(report(tmp_path, made.small_table(), records), "parameters of the readout")
     assert list(mlp.values())[:4] == ["MLPs", "768", "43,210", "1.00 ± 0.00"]
     assert list(kan.values())[3:7] == ["1.50 ± 0.00", "+50.0 %", "12h 30m", "-50.0 %"]
-    assert list(kan.values())[7] == "0.030 ± 0.000, stable 3/3"
-    assert list(linear)[7].endswith("2 ps NVE at 300 K")
+    assert list(kan.values())[7] == "0.030 ± 0.000, 301 ± 0 K, passed 3/3"
+    assert list(linear)[7].endswith("2 ps NVE with velocities of 300 K")
     assert list(linear.values())[1:4] == ["not run"] * 3
 
 
@@ -195,8 +195,13 @@ def test_gate_names_failures():
     third["dynamics"] |= {"atoms_lost": 2}
     text = plain(gate(join(made.small_table(), records).row("kan")))
     assert text == (
-        "0.030, stable 1/3, **FAILED**: seed 2 broke off after 812 steps, atoms as close as 0.44 Å; "
+        "0.030, 301 K, passed 1/3, **FAILED**: seed 2 broke off after 812 steps, atoms as close as 0.44 Å; "
         "seed 3 lost 2 atoms"
+    )
+    second["dynamics"] = {"stable": False, "steps": 0, "timestep_fs": 1.0, "error": "ValueError: no *frame*"}
+    third["dynamics"] |= {"atoms_lost": 0, "drift_meV_per_atom_per_ps": -13.0}
+    assert plain(gate(join(made.small_table(), records).row("kan"))).endswith(
+        "passed 1/3, **FAILED**: seed 2: ValueError: no \\*frame\\*; seed 3 drifts by -13.0 meV/atom/ps"
     )
     for record in records.values():
         record["dynamics"] = None

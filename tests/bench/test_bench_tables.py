@@ -4,7 +4,7 @@ import csv
 
 import pytest
 import yaml
-from conftest import BENCHMARKS, ROOT
+from bench_records import BENCHMARKS, ROOT
 
 from kan_heads.bench.budgets import load_budget
 from kan_heads.bench.jobs import composed, jobs_of

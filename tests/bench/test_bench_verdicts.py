@@ -1,5 +1,7 @@
 """Verdicts on claims: each branch of the rule, by numbers that can be checked by hand."""
 
+import dataclasses
+
 import bench_records as made
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from kan_heads.bench.report.runs import join
 from kan_heads.bench.report.samples import Sample, relative_change, welch_interval
 from kan_heads.bench.report.verdicts import CANNOT_TELL, NOT_REPRODUCED, REPRODUCED, judge
+from kan_heads.bench.tables import Claim
 
 MLP, KAN = "allegro/hfo2-mlp", "allegro/hfo2-all-gaussian"
 
@@ -93,6 +96,24 @@ def test_stand_in_data_tell_what_a_row_costs():
     found = judge(join(table, records), table.claims[0])
     assert found.outcome == REPRODUCED
     assert found.change == pytest.approx(100)
+
+
+def test_a_claim_may_name_another_row_than_the_baseline():
+    claim = Claim("a claim", "kan", "val_force_mae", "lower", against="linear")
+    table = dataclasses.replace(made.small_table(), claims=(claim,))
+    linear = made.runs_of("allegro/hfo2-output-linear", (2.0, 2.1, 1.9))
+    records = made.runs_of(MLP, (0.1, 0.2, 0.3)) | made.runs_of(KAN, (1.0, 1.1, 0.9)) | linear
+    found = judge(join(table, records), claim)
+    assert (found.outcome, found.change) == (REPRODUCED, pytest.approx(-50))
+
+
+def test_values_count_not_records():
+    """Three seeds of which one lacks the metric are two."""
+    records = made.runs_of(MLP, (4.0, 4.1, 3.9)) | made.runs_of(KAN, (1.0, 1.1, 0.9))
+    for record in list(records.values())[1:3]:
+        record["metrics"] = {}
+    table = made.small_table([("kan", "val_force_mae", "lower")])
+    assert judge(join(table, records), table.claims[0]).outcome == CANNOT_TELL
 
 
 @pytest.mark.parametrize("n", [1, 2])

@@ -86,3 +86,24 @@ def test_an_atom_that_leaves_the_others_is_counted():
     start = Atoms("H4", positions=[[0, 0, 0], [2, 0, 0], [4, 0, 0], [90, 0, 0]])  # the last was alone before
     assert dynamics.run_nve(_Pull(), start, 2, 1).atoms_lost == 0
     assert dynamics.run_nve(_Pull(), start, 60, 1).atoms_lost == 1
+
+
+class _Broken(Calculator):
+    """Has weights of NaN, and hangs, here: raises, where positions are not finite."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms, properties, system_changes):
+        super().calculate(atoms, properties, system_changes)
+        assert np.isfinite(atoms.positions).all()
+        self.results = {"energy": self.value, "forces": np.full((len(atoms), 3), self.value)}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
+def test_a_diverged_model_moves_no_atom(value):
+    calculator = _Broken()
+    calculator.value = value
+    run = dynamics.run_nve(calculator, Atoms("H2", positions=[[0, 0, 0], [2.0, 0, 0]]), 10, 1)
+    assert not run.stable
+    assert run.summary()["steps"] == 0
+    assert run.atoms_lost is None

@@ -52,7 +52,7 @@ def test_other_settings_train_again(train, nequip_train, configs, data, changed)
 
 def test_killed_run_starts_anew(train, nequip_train):
     nequip_train.write("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(ModelError, match="nequip-train failed"):
+    with pytest.raises(ModelError, match="nequip-train was killed by SIGKILL"):
         train()
     nequip_train.write()
     run = train()

@@ -1,7 +1,7 @@
 """The report of a budget: what was measured, beside what the paper prints, as Markdown, HTML and pictures.
 
-One Markdown text is made of tables and records; the HTML is that text, rendered. Both, and the pictures,
-depend on nothing else: the same records give the same bytes.
+One Markdown text is made of tables, published values and records; the HTML is that text, rendered. With one
+release of matplotlib the same records give the same bytes.
 """
 
 from __future__ import annotations

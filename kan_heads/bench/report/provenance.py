@@ -47,6 +47,11 @@ def warnings(runs: TableRuns) -> list[str]:
         for row in runs.rows
         if any(r["data"]["files"] != runs.records[0]["data"]["files"] for r in row.records.values())
     ]
+    found += [
+        f"**Runs of {escape(row.row.label)} were made with different settings.**"
+        for row in runs.rows
+        if len({r["settings_sha256"] for r in row.records.values()}) > 1
+    ]
     if any(record["git"].get("dirty") for record in runs.records):
         found.append("**Some runs were made with files that differ from the commit.**")
     return list(dict.fromkeys(found))
@@ -77,13 +82,15 @@ def all_runs(records: Iterable[Record]) -> str:
         "epochs",
         "wall time (s)",
         "CPU time (s)",
-        "peak memory (MB)",
+        "load when it began",
+        "peak memory of the host (MB)",
     )
     return table(headings, [_run(record) for record in sorted(records, key=lambda r: r["job"])])
 
 
 def _run(record: Record) -> tuple[str, ...]:
     memory = record.get("peak_memory_mb", record["metrics"].get("peak_memory_mb"))
+    load = record["device"].get("load_average_1min")
     return (
         escape(record["job"]),
         str(record["seed"]),
@@ -94,6 +101,7 @@ def _run(record: Record) -> tuple[str, ...]:
             number(record[k], 0) if record.get(k) is not None else NONE
             for k in ("total_wall_s", "total_cpu_s")
         ),
+        NONE if load is None else number(load, 1),
         NONE if memory is None else number(memory, 0),
     )
 
@@ -127,7 +135,8 @@ def _frames(record: Record) -> str:
 def _device(record: Record) -> str:
     device = record["device"]
     n = threads(device)
-    return f"{escape(device['device'])} ({escape(device['cpu'])}, {n} thread{'s' * (n != 1)})"
+    where = device.get("card", device["cpu"])
+    return f"{escape(device['device'])} ({escape(where)}, {n} thread{'s' * (n != 1)})"
 
 
 def _commit(record: Record) -> str:

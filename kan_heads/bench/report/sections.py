@@ -10,7 +10,7 @@ from kan_heads.bench.report import provenance
 from kan_heads.bench.report.configurations import rows as configurations
 from kan_heads.bench.report.equal_time import equal_time
 from kan_heads.bench.report.figures import Picture
-from kan_heads.bench.report.gate import gate, gate_length
+from kan_heads.bench.report.gate import LARGEST_DRIFT, gate, gate_length
 from kan_heads.bench.report.markdown import bullets, escape, image, table
 from kan_heads.bench.report.numbers import NONE, measured, number, percent, printed
 from kan_heads.bench.report.runs import (
@@ -52,13 +52,16 @@ def summary(declared: Table, configs: Path) -> list[str]:
     return [table(headings, cells, left=len(headings)), bullets(escape(note) for note in declared.notes)]
 
 
-def section(runs: TableRuns, verdicts: Sequence[Verdict], pictures: Sequence[Picture]) -> list[str]:
+def section(
+    runs: TableRuns, verdicts: Sequence[Verdict], pictures: Sequence[Picture], dynamics_steps: int
+) -> list[str]:
     """The section of any other table.
 
     Args:
         runs: the table and its runs.
         verdicts: the verdicts on its claims.
         pictures: its pictures.
+        dynamics_steps: steps of the gate.
     """
     declared = runs.table
     literature = declared.kind == "literature"
@@ -67,7 +70,7 @@ def section(runs: TableRuns, verdicts: Sequence[Verdict], pictures: Sequence[Pic
         blocks.append(provenance.training_data(runs))
     blocks += _values(runs)
     if declared.kind == "training":
-        blocks += ["### Cost and stability", _costs(runs), _about_costs(runs)]
+        blocks += ["### Cost and stability", _costs(runs, dynamics_steps), _about_costs(runs)]
         blocks += _equal_time(runs)
     if verdicts:
         blocks += ["### Verdicts", verdict_table(verdicts)]
@@ -99,7 +102,7 @@ def _values(runs: TableRuns) -> list[str]:
         ]
         blocks.append(table(headings, cells))
     against = escape(runs.baseline.row.label)
-    return [*blocks, f"Changes are those of the means against the row “{against}”."]
+    return [*blocks, f"Changes are against the row “{against}”, on the seeds that both have."]
 
 
 def _seeds(row: RowRuns) -> str:
@@ -122,7 +125,7 @@ def _cells(runs: TableRuns, row: RowRuns, column: Column) -> list[str]:
     return cells
 
 
-def _costs(runs: TableRuns) -> str:
+def _costs(runs: TableRuns, dynamics_steps: int) -> str:
     headings = (
         "row",
         "parameters of the readout",
@@ -131,7 +134,7 @@ def _costs(runs: TableRuns) -> str:
         "change",
         "training time, published",
         "change, published",
-        f"dynamics: drift (meV/atom/ps), outcome{gate_length(runs)}",
+        f"dynamics: drift (meV/atom/ps), mean temperature, outcome{gate_length(dynamics_steps)}",
     )
     return table(headings, [_cost(runs, row) for row in runs.rows])
 
@@ -168,13 +171,15 @@ def _about_costs(runs: TableRuns) -> str:
     if not runs.records:
         return ""
     why = (
-        "CPU time, which other processes on the machine do not lengthen, since each run had one thread"
+        "CPU time, which other processes on the machine lengthen less than wall time; each run had one thread"
         if runs.clock == "cpu"
         else "wall time, which other processes on the machine lengthen"
     )
     return (
         f"Times are {why}; per epoch the median of the epochs without the first. The paper's are those of "
-        "whole trainings on its machine, so only changes can be compared."
+        "whole trainings on its machine, of unknown numbers of epochs: only the direction of a change can be "
+        "compared. Dynamics start from the calmest test frame; they are passed if no atom is lost, the run "
+        f"holds to its end, and the drift is below {LARGEST_DRIFT:g} meV/atom/ps."
     )
 
 

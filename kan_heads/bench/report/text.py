@@ -24,8 +24,8 @@ _READING = (
     "Measured values are mean ± standard deviation over the seeds, with n less one in the denominator. "
     f"Fewer than {LEAST_SEEDS} seeds are marked by their number.",
     "Published values are the paper's, as printed; mean ± standard deviation where it prints several seeds.",
-    "Changes are those of the mean against the mean of the row that is called the baseline, measured against "
-    "measured and published against published.",
+    "Changes are those of the mean against the mean of the row that is called the baseline, on the seeds "
+    "that both have; measured against measured and published against published.",
     f"“{NONE}”: there is no such value, because the paper prints none or there is nothing to compare. "
     "“not run”, “not measured” and “diverged” mean what they say; a row of which a run diverged has no mean.",
     "Controls are rows that the paper does not have.",
@@ -49,7 +49,7 @@ def compose(
         verdicts[number] = [judge(runs, claim) for claim in table.claims]
         drawn = pictures_of(runs, budget.name)
         pictures |= {picture.name: picture.svg for picture in drawn}
-        sections += section(runs, verdicts[number], drawn)
+        sections += section(runs, verdicts[number], drawn, budget.dynamics_steps)
     blocks = [
         "# The tables of Wang et al. (J. Mater. Inf. 2024;4:32), run again",
         f"Budget **{escape(budget.name)}**: {escape(budget.about)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from kan_heads.bench.report.numbers import percent
@@ -19,7 +20,8 @@ COSTS = (SECONDS, "ms_per_step", "peak_memory_mb")
 SIMILAR = 5.0
 
 RULE = (
-    "Row and baseline are compared on the seeds that both have, at equal epochs. Both samples together give "
+    "Row and baseline are compared on the seeds that both have, at equal epochs; where a claim names another "
+    "row, that one is its baseline. Both samples together give "
     "Welch's 95 % interval of the difference of the means, here in % of the baseline's mean. Lower or "
     "higher: reproduced if the interval lies on the claimed side of zero, not reproduced if it lies on the "
     f"other side. Similar: reproduced if the interval lies within ±{SIMILAR:.0f} %, not reproduced if it "
@@ -53,11 +55,14 @@ class Verdict:
 
 def judge(runs: TableRuns, claim: Claim) -> Verdict:
     """Judges one claim."""
+    if claim.against:
+        runs = dataclasses.replace(runs, table=dataclasses.replace(runs.table, baseline=claim.against))
     row = runs.row(claim.row)
     value, base = runs.samples(row, claim.metric)
     change = relative_change(value, base)
     interval = _interval(value, base) if change is not None else None
-    outcome, reason = _judge(runs, row, claim, change, interval)
+    n = min(value.n, base.n) if change is not None else 0
+    outcome, reason = _judge(runs, row, claim, change, interval, n)
     printed = [published(runs.table, name, claim.metric) for name in (claim.row, runs.table.baseline)]
     return Verdict(claim, outcome, reason, change, interval, relative_change(*printed))
 
@@ -70,7 +75,12 @@ def _interval(value: Sample, base: Sample) -> tuple[float, float] | None:
 
 
 def _judge(
-    runs: TableRuns, row: RowRuns, claim: Claim, change: float | None, interval: tuple[float, float] | None
+    runs: TableRuns,
+    row: RowRuns,
+    claim: Claim,
+    change: float | None,
+    interval: tuple[float, float] | None,
+    n: int,
 ) -> tuple[str, str]:
     if change is None:
         return CANNOT_TELL, _why_no_change(runs, row, claim.metric)
@@ -80,8 +90,8 @@ def _judge(
     ours, base = runs.pair(row)
     if not same_data(ours, base):
         return CANNOT_TELL, "row and baseline were not run on the same data"
-    if len(ours.seeds) < LEAST_SEEDS:
-        return CANNOT_TELL, f"{seeds_text(len(ours.seeds))}, {LEAST_SEEDS} are needed"
+    if n < LEAST_SEEDS:
+        return CANNOT_TELL, f"{seeds_text(n)}, {LEAST_SEEDS} are needed"
     low, high = interval
     text = f"95 % interval {percent(low)} to {percent(high)}"
     epochs = [sorted({record.get("epochs") for record in r.records.values()}, key=str) for r in (ours, base)]
