@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from types import SimpleNamespace
 
+from kan_heads.bench.report import write
 from kan_heads.bench.tables import Claim, Column, Row, Table, load_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,3 +164,29 @@ def _sample(table: Table, row: Row, seed: int) -> dict:
     else:
         made["dynamics"]["drift_meV_per_atom_per_ps"] = rng.uniform(-0.05, 0.05)
     return made
+
+
+def plain(text):
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
+
+
+def table_rows(markdown, heading):
+    """The cells of the first table whose first line has that heading."""
+    lines = iter(plain(markdown).splitlines())
+    start = next(line for line in lines if line.startswith("|") and heading in line)
+    next(lines)
+    names, found = split(start), []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        found.append(dict(zip(names, split(line), strict=True)))
+    return found
+
+
+def split(line):
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def report(tmp_path, table, records, budget=BUDGET):
+    write({table.number: table}, records, budget, tmp_path, CONFIGS)
+    return (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -1,0 +1,57 @@
+"""The records and reports that the checkout ships."""
+
+import filecmp
+
+import pytest
+from bench_records import BENCHMARKS, CONFIGS
+
+from kan_heads.bench import report
+from kan_heads.bench.budgets import load_budget
+from kan_heads.bench.records import read_records
+from kan_heads.bench.tables import load_tables
+
+TABLES = load_tables(BENCHMARKS)
+BUDGETS = sorted(path.name for path in (BENCHMARKS / "report").iterdir() if path.name != "smoke")
+
+#: A parameter-matched control, and the row whose readout it matches.
+MATCHED = {2: "gaussian", 3: "output", 5: "output", 6: "gaussian", 7: "recommended", 9: "bspline"}
+
+
+def records_of(budget):
+    return read_records(BENCHMARKS / "records" / budget)
+
+
+def test_something_is_committed():
+    assert "quick" in BUDGETS
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_the_committed_report_is_that_of_the_committed_records(budget, tmp_path):
+    report.write(TABLES, records_of(budget), load_budget(BENCHMARKS, budget), tmp_path, CONFIGS)
+    committed = BENCHMARKS / "report" / budget
+    names = sorted(path.name for path in committed.iterdir())
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert filecmp.cmpfiles(committed, tmp_path, names, shallow=False)[0] == names
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_committed_runs_are_of_commits_of_one_data_set_and_one_setting_a_row(budget):
+    of_row, of_data = {}, {}
+    for name, record in records_of(budget).items():
+        assert record["job"] == name
+        assert record["budget"] == budget
+        assert record["git"]["dirty"] is False
+        row = (record["kind"], record["config"])
+        assert of_row.setdefault(row, record["settings_sha256"]) == record["settings_sha256"], name
+        assert of_data.setdefault(record["data"]["name"], record["data"]) == record["data"], name
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("number", MATCHED)
+def test_the_parameter_matched_control_has_the_parameters(budget, number):
+    rows = {row.id: row.config for row in TABLES[number].rows}
+    counts = {r["config"]: r["parameters"] for r in records_of(budget).values() if "parameters" in r}
+    if not {rows["matched"], rows[MATCHED[number]]} <= set(counts):
+        pytest.skip("not run at this budget")
+    control, ours = (counts[rows[name]]["readout"] for name in ("matched", MATCHED[number]))
+    assert control == pytest.approx(ours, rel=0.03)
