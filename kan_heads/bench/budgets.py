@@ -19,6 +19,7 @@ class Budget:
     Args:
         name: name of the file.
         about: one line on how long it takes where.
+        controls: whether rows that the paper does not have are run.
         seeds: seeds by backbone (``mace``), and under ``default``.
         threads: threads of each run.
         device: ``cpu`` or ``cuda``.
@@ -30,6 +31,7 @@ class Budget:
 
     name: str
     about: str
+    controls: bool
     seeds: dict[str, list[int]]
     threads: int
     device: str
@@ -80,6 +82,8 @@ def _check(content: dict[str, Any], path: Path) -> None:
     for key, least in (("threads", 1), ("dynamics_steps", 0), ("lammps_steps", 1)):
         if not isinstance(content[key], int) or content[key] < least:
             raise ConfigError(f"{path}: {key} must be a whole number of at least {least}")
+    if not isinstance(content["controls"], bool):
+        raise ConfigError(f"{path}: controls must be true or false, found {content['controls']!r}")
     if content["device"] not in ("cpu", "cuda"):
         raise unknown_name(f"{path}: device", content["device"], ("cpu", "cuda"))
     for name, sizes in content["data"].items():

@@ -91,12 +91,13 @@ def jobs_of(tables: Iterable[Table], budget: Budget, seeds: list[int] | None = N
     """
     found: dict[Job, None] = {}
     for table in tables:
-        if not table.configs:
+        if not any(row.config for row in table.rows):
             continue
         if table.data not in budget.data:
             raise ConfigError(f"the budget {budget.name} says nothing of the data set {table.data}")
         kinds = ("training", "dynamics") if table.kind == "dynamics" else ("training",)
-        for config in table.configs:
+        rows = [row for row in table.rows if row.config and (budget.controls or not row.control)]
+        for config in (row.config for row in rows):
             for seed in budget.seeds_of(config):
                 if seeds is None or seed in seeds:
                     found |= dict.fromkeys(Job(kind, config, seed, table.data, budget) for kind in kinds)

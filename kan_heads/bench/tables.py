@@ -107,11 +107,6 @@ class Table:
     published_times: dict[str, list[str]]
     published_parts: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
-    @property
-    def configs(self) -> list[str]:
-        """The configurations that its rows need."""
-        return [row.config for row in self.rows if row.config]
-
 
 def load_tables(folder: Path) -> dict[int, Table]:
     """Reads all tables of ``folder/tables`` with what ``folder/published`` holds.

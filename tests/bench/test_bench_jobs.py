@@ -52,6 +52,15 @@ def test_all_rows_of_a_seed_come_before_the_next_seed_and_dynamics_come_last():
     assert {job.training.name for job in jobs[len(trainings) :]} <= {job.name for job in trainings}
 
 
+def test_controls_can_be_left_out():
+    smoke = load_budget(BENCHMARKS, "smoke")
+    assert {job.config for job in jobs_of([TABLES[5]], smoke)} == {
+        f"allegro/hfo2-{name}"
+        for name in ("mlp", "embedding_latent-gaussian", "output-gaussian", "all-gaussian")
+    }
+    assert len(jobs_of([TABLES[5]], QUICK)) == 3 * 6
+
+
 def test_mace_has_the_published_seeds_and_others_can_be_chosen():
     assert {job.seed for job in jobs_of([TABLES[7]], QUICK)} == {1111, 2222, 3333}
     assert {job.seed for job in jobs_of([TABLES[5], TABLES[7]], QUICK, seeds=[2])} == {2}

@@ -73,7 +73,7 @@ def test_rows_of_a_table_differ_in_the_head_only():
     limits = load_budget(BENCHMARKS, "quick")
     for table in (TABLES[n] for n in (2, 3, 5, 6, 9)):
         rest = []
-        for config in table.configs:
+        for config in (row.config for row in table.rows):
             content = dict(composed(CONFIGS, config, tuple(limits.overrides(config))))
             training = dict(content["training_module"])
             del training["model"]
@@ -132,6 +132,7 @@ def test_a_published_row_that_no_table_has_is_refused(declared):
     [
         ({"seeds": {"mace": [1]}}, "seeds lacks 'default'"),
         ({"seeds": {"default": [1, 1]}}, "different whole numbers"),
+        ({"controls": "no"}, "controls must be true or false, found 'no'"),
         ({"threads": 0}, "threads must be a whole number of at least 1"),
         ({"device": "gpu"}, "device 'gpu' is unknown"),
         ({"data": {"ag": {"train": 1}}}, "data of ag needs whole numbers"),

@@ -30,7 +30,8 @@ def declare(folder, table, rows, budget="smoke", **changes):
         (folder / name).mkdir(parents=True, exist_ok=True)
     content = yaml.safe_load((BENCHMARKS / "tables" / f"table-{table}.yaml").read_text())
     content["rows"] = [row for row in content["rows"] if row["id"] in rows]
-    content["claims"] = [claim for claim in content["claims"] if claim["row"] in rows]
+    kept = {None, *rows}
+    content["claims"] = [c for c in content["claims"] if {c["row"], c.get("against")} <= kept]
     (folder / "tables" / f"table-{table}.yaml").write_text(yaml.safe_dump({**content, "controls": []}))
     lines = (BENCHMARKS / "published" / f"table-{table}.csv").read_text().splitlines()
     kept = [line for line in lines if line.split(",")[0] in ("row", *rows)]
