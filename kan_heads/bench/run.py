@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -109,14 +112,15 @@ def check_records(jobs: Iterable[Job], folders: Folders) -> list[Job]:
     """Returns the jobs without a record.
 
     Raises:
-        ConfigError: a record is damaged, or of other settings than the files say now.
+        ConfigError: a record is damaged, or of other settings than the files say now, or the settings of a
+            job do not fit its configuration.
     """
     missing = []
     for job in jobs:
-        path = folders.record(job)
+        path, settings = folders.record(job), job.settings_sha256(folders.configs)
         if not path.exists():
             missing.append(job)
-        elif read_record(path)["settings_sha256"] != job.settings_sha256(folders.configs):
+        elif read_record(path)["settings_sha256"] != settings:
             raise ConfigError(
                 f"{path} was made with other settings than {job.config} and the budget {job.budget.name} "
                 "have now; remove it to repeat the run, or name another --records"
@@ -158,10 +162,10 @@ def run(
     if executor == "local" and budget.device == "cuda" and n_jobs > 1:
         progress.note("runs on a graphics card go one at a time")
         n_jobs = 1
-    submit = _submitter(executor, budget, folders, parameters or {})
+    cluster = _Here(folders) if executor == "local" else _Slurm(budget, folders, parameters or {})
     for kind, at_once in (("training", n_jobs), ("dynamics", 1)):
         some = [job for job in missing if job.kind == kind and job.training.name not in outcome.failed]
-        _Queue(some, len(jobs), submit, folders, at_once, outcome, progress).work_off()
+        _Queue(some, len(jobs), cluster, folders, at_once, outcome, progress).work_off()
     for job in missing:
         if job.kind == "dynamics" and job.training.name in outcome.failed:
             outcome.failed[job.name] = "its training failed"
@@ -176,14 +180,14 @@ class _Queue:
         self,
         jobs: list[Job],
         n_all: int,
-        submit: Callable[[Job], Any],
+        cluster: _Here | _Slurm,
         folders: Folders,
         at_once: int,
         outcome: Outcome,
         progress: Progress,
     ) -> None:
         self.waiting, self.running, self.busy = list(jobs), {}, []
-        self.n_all, self.submit, self.folders, self.at_once = n_all, submit, folders, at_once
+        self.n_all, self.cluster, self.folders, self.at_once = n_all, cluster, folders, at_once
         self.outcome, self.progress = outcome, progress
 
     def work_off(self) -> None:
@@ -194,13 +198,12 @@ class _Queue:
                 self._look_after_busy()
                 time.sleep(_POLL_S)
         finally:
-            for _, started in self.running.values():
-                started.cancel()
+            self.cluster.cancel([submitted for _, submitted in self.running.values()])
 
     def _start(self) -> None:
         while self.waiting and len(self.running) < self.at_once:
             job = self.waiting.pop(0)
-            self.running[job] = (time.monotonic(), self.submit(job))
+            self.running[job] = (time.monotonic(), self.cluster.submit(job))
             self.progress.started(job, self._n_done(), self.n_all)
 
     def _collect(self) -> None:
@@ -239,25 +242,59 @@ class _Queue:
         return len(self.outcome.found) + len(self.outcome.made) + len(self.outcome.failed)
 
 
-def _submitter(
-    name: str, budget: Budget, folders: Folders, parameters: dict[str, Any]
-) -> Callable[[Job], Any]:
-    """How a job is handed to submitit."""
-    import submitit
+class _Here:
+    """Runs jobs on this machine, and ends them with this process where it is interrupted."""
 
-    logs = folders.work / "submitit"
-    logs.mkdir(parents=True, exist_ok=True)
-    if name == "local":
-        executor = submitit.LocalExecutor(logs)
-        executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
-        cards = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return lambda job: executor.submit(worker.do_here, job, folders, cards)
-    try:
-        executor = submitit.AutoExecutor(logs, cluster="slurm")
+    def __init__(self, folders: Folders) -> None:
+        import submitit
+
+        self._folders, self._cards = folders, os.environ.get("CUDA_VISIBLE_DEVICES")
+        self._executor = submitit.LocalExecutor(_logs(folders))
+        self._executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
+
+    def submit(self, job: Job) -> Any:
+        # A terminal sends Ctrl-C to all of its processes; only this one shall answer.
+        in_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+        try:
+            return self._executor.submit(worker.do_here, job, self._folders, self._cards)
+        finally:
+            if in_main:
+                signal.signal(signal.SIGINT, before)
+
+    def cancel(self, submitted: Iterable[Any]) -> None:
+        import psutil
+
+        for child in psutil.Process().children(recursive=True) if submitted else []:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+
+
+class _Slurm:
+    """Hands jobs to Slurm."""
+
+    def __init__(self, budget: Budget, folders: Folders, parameters: dict[str, Any]) -> None:
+        import submitit
+
+        self._folders = folders
         defaults = {"timeout_min": _SLURM_MIN, "cpus_per_task": budget.threads}
         if budget.device == "cuda":
             defaults["gpus_per_node"] = 1
-        executor.update_parameters(**{**defaults, **parameters})
-    except (RuntimeError, NameError, TypeError) as error:
-        raise ConfigError(f"--executor slurm: {first_line(error)}") from error
-    return lambda job: executor.submit(worker.do, job, folders)
+        try:
+            self._executor = submitit.AutoExecutor(_logs(folders), cluster="slurm")
+            self._executor.update_parameters(**{**defaults, **parameters})
+        except (RuntimeError, NameError, TypeError) as error:
+            raise ConfigError(f"--executor slurm: {first_line(error)}") from error
+
+    def submit(self, job: Job) -> Any:
+        return self._executor.submit(worker.do, job, self._folders)
+
+    def cancel(self, submitted: Iterable[Any]) -> None:
+        for one in submitted:
+            one.cancel()
+
+
+def _logs(folders: Folders) -> Path:
+    path = folders.work / "submitit"
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -170,7 +170,7 @@ def _load(path: Path, published: Path) -> Table:
 def _read_published(path: Path, kind: str, metrics: list[str], ids: list[str]) -> tuple[dict, dict]:
     values: dict[str, dict[int | None, dict[str, float]]] = {}
     times: dict[str, list[str]] = {}
-    if kind == "summary":
+    if kind == "summary" or not path.exists():
         return values, times
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

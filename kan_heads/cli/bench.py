@@ -74,7 +74,11 @@ def run(
     data, absent = bench.prepare_data(missing, places.work, screen.note)
     places.data.update(data)
     possible = [job for job in wanted if job not in missing or job.data in data]
-    outcome = bench.run(possible, places, jobs, executor, parameters, screen)
+    try:
+        outcome = bench.run(possible, places, jobs, executor, parameters, screen)
+    except KeyboardInterrupt:
+        screen.note("stopped; the same command goes on")
+        raise typer.Exit(130) from None
     for name, why in absent.items():
         numbers = ", ".join(str(number) for number, table in chosen.items() if table.data == name)
         screen.note(f"left out for want of data: tables {numbers} ({name}: {why})")
@@ -107,9 +111,7 @@ def report(
     source = records or folder / "records" / budget
     found = read_records(source)
     if not found:
-        typer.echo(
-            f"{source} holds no records yet; 'kan-heads bench run --budget {budget}' makes them", err=True
-        )
+        raise ConfigError(f"{source} holds no records; 'kan-heads bench run --budget {budget}' makes them")
     target = out or folder / "report" / budget
     for path in reports.write(chosen, found, limits, target, find_configs(configs, [])):
         if path.suffix in (".md", ".html"):

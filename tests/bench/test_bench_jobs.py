@@ -184,6 +184,19 @@ class Done:
         return self.answer
 
 
+class Cluster:
+    """Stands for submitit."""
+
+    def __init__(self, submit):
+        self.submit = submit
+
+    def __call__(self, *words):
+        return self
+
+    def cancel(self, submitted):
+        assert not submitted
+
+
 class Ears(run.Progress):
     def __init__(self):
         self.notes = []
@@ -193,7 +206,7 @@ class Ears(run.Progress):
 
 
 def test_dynamics_of_a_failed_training_are_not_tried(folders, monkeypatch):
-    monkeypatch.setattr(run, "_submitter", lambda *words: lambda job: Done("failed", "no memory"))
+    monkeypatch.setattr(run, "_Here", Cluster(lambda job: Done("failed", "no memory")))
     dynamics = Job("dynamics", JOB.config, 1, "hfo2", QUICK)
     outcome = run.run([JOB, dynamics], folders)
     assert outcome.failed == {JOB.name: "no memory", dynamics.name: "its training failed"}
@@ -206,7 +219,7 @@ def test_a_busy_job_is_waited_for_and_mentioned_once(folders, monkeypatch):
         )
         return Done("busy", "")
 
-    monkeypatch.setattr(run, "_submitter", lambda *words: submit)
+    monkeypatch.setattr(run, "_Here", Cluster(submit))
     ears = Ears()
     with worker.try_lock(folders.lock(JOB)):
         outcome = run.run([JOB], folders, progress=ears)
@@ -218,9 +231,9 @@ def test_runs_on_cards_go_one_at_a_time(folders, monkeypatch):
     gpu = load_budget(BENCHMARKS, "gpu")
     jobs = [Job("training", JOB.config, seed, "hfo2", gpu) for seed in (1, 2)]
     at_once = []
-    monkeypatch.setattr(run, "_submitter", lambda *words: lambda job: Done("made", ""))
+    monkeypatch.setattr(run, "_Here", Cluster(lambda job: Done("made", "")))
     monkeypatch.setattr(
-        run, "_Queue", lambda jobs, n, submit, folders, at, *rest: at_once.append(at) or Idle()
+        run, "_Queue", lambda jobs, n, cluster, folders, at, *rest: at_once.append(at) or Idle()
     )
     run.run(jobs, folders, n_jobs=4)
     assert at_once == [1, 1]

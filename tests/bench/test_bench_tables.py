@@ -120,6 +120,11 @@ def test_a_table_that_is_not_yaml_says_so(declared):
         load_tables(declared)
 
 
+def test_a_table_of_ones_own_needs_no_published_values(declared):
+    (declared / "published" / "table-5.csv").unlink()
+    assert load_tables(declared)[5].published == {}
+
+
 def test_a_published_row_that_no_table_has_is_refused(declared):
     path = declared / "published" / "table-5.csv"
     path.write_text(path.read_text().replace("output,", "outptu,"))

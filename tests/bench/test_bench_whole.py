@@ -24,15 +24,16 @@ MLP, KAN = (f"allegro-ag-{name}-seed1" for name in ("mlp", "output-gaussian"))
 pytestmark = pytest.mark.slow
 
 
-def declare(folder, table, rows, budget="smoke", **changes):
-    """Writes one table with some of its rows and controls, and a budget with changes, named tiny."""
+def declare(folder, table, rows, budget="smoke", baseline="mlp", **changes):
+    """Writes one table with some of its rows, and a budget with changes, named tiny."""
     for name in ("tables", "budgets", "published"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     content = yaml.safe_load((BENCHMARKS / "tables" / f"table-{table}.yaml").read_text())
     content["rows"] = [row for row in content["rows"] if row["id"] in rows]
     kept = {None, *rows}
     content["claims"] = [c for c in content["claims"] if {c["row"], c.get("against")} <= kept]
-    (folder / "tables" / f"table-{table}.yaml").write_text(yaml.safe_dump({**content, "controls": []}))
+    content |= {"controls": [], "baseline": baseline}
+    (folder / "tables" / f"table-{table}.yaml").write_text(yaml.safe_dump(content))
     lines = (BENCHMARKS / "published" / f"table-{table}.csv").read_text().splitlines()
     kept = [line for line in lines if line.split(",")[0] in ("row", *rows)]
     (folder / "published" / f"table-{table}.csv").write_text("\n".join(kept) + "\n")
@@ -158,6 +159,29 @@ def test_kill_at_any_time_and_go_on(site, tmp_path):
 def with_no_mercy(pid):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_ctrl_c_ends_everything_in_one_line(tmp_path):
+    folder = declare(tmp_path, 3, ("output",), baseline="output")
+    with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
+        begun(folder, KAN)
+        os.killpg(first.pid, signal.SIGINT)  # as a terminal does
+        heard = first.communicate(timeout=60)[1]
+    assert first.returncode == 130
+    assert heard.splitlines()[-1] == "stopped; the same command goes on"
+    assert "Traceback" not in heard
+    assert workers(folder) == []
+
+
+def test_a_wrong_override_stops_before_anything_runs(tmp_path):
+    settings = {"allegro": ["training_module.model.num_featurs=8"]}
+    folder = declare(tmp_path, 3, ("mlp", "output"), settings=settings)
+    done = bench(folder)
+    assert done.returncode == 2
+    assert "error: allegro/ag-mlp with training_module.model.num_featurs=8: " in done.stderr
+    assert "Could not override 'training_module.model.num_featurs'" in done.stderr
+    assert not (folder / "work").exists()
 
 
 def test_a_run_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path):

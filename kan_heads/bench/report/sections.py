@@ -65,7 +65,8 @@ def section(
     """
     declared = runs.table
     literature = declared.kind == "literature"
-    blocks = [provenance.what_ran(runs), *provenance.warnings(runs)]
+    notes = [*map(escape, declared.notes), provenance.published_sets(declared)]
+    blocks = [provenance.what_ran(runs), *provenance.warnings(runs), bullets(note for note in notes if note)]
     if literature:
         blocks.append(provenance.training_data(runs))
     blocks += _values(runs)
@@ -75,8 +76,7 @@ def section(
     if verdicts:
         blocks += ["### Verdicts", verdict_table(verdicts)]
     blocks += [image(p.name, p.title, p.caption) for p in pictures]
-    notes = [*map(escape, declared.notes), provenance.published_sets(declared)]
-    return [*blocks, bullets(note for note in notes if note)]
+    return blocks
 
 
 def label(row: RowRuns) -> str:

@@ -84,14 +84,14 @@ def _judge(
 ) -> tuple[str, str]:
     if change is None:
         return CANNOT_TELL, _why_no_change(runs, row, claim.metric)
-    stand_in = any(record["data"].get("stand_in") for record in runs.records)
-    if stand_in and claim.metric not in COSTS:
-        return CANNOT_TELL, f"stand-in data (on it: {_direction(change)})"
     ours, base = runs.pair(row)
     if not same_data(ours, base):
         return CANNOT_TELL, "row and baseline were not run on the same data"
     if n < LEAST_SEEDS:
         return CANNOT_TELL, f"{seeds_text(n)}, {LEAST_SEEDS} are needed"
+    stand_in = any(record["data"].get("stand_in") for record in runs.records)
+    if stand_in and claim.metric not in COSTS:
+        return CANNOT_TELL, f"stand-in data (on it: {_direction(change)})"
     low, high = interval
     text = f"95 % interval {percent(low)} to {percent(high)}"
     epochs = [sorted({record.get("epochs") for record in r.records.values()}, key=str) for r in (ours, base)]
