@@ -94,6 +94,9 @@ def do_here(job: Job, folders: Folders, cards: str | None) -> tuple[str, str]:
 
 
 def _measure(job: Job, folders: Folders) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(job.budget.threads)
     about = describe(job, folders)
     if job.kind == "dynamics":
         from kan_heads.bench import lammps_run
