@@ -44,17 +44,12 @@ def kans(models):
     return [module for module in models.modules() if type(module).__name__ == "KAN"]
 
 
-def test_there_is_a_configuration_for_every_row():
-    kan_rows = {"output-gaussian", "output-bspline", "output-bspline-1layer", "output-mlp"}
-    assert {f"sio2-{row}" for row in {"mlp", "mlp-faithful", *kan_rows}} <= set(ROWS)
-
-
 @pytest.mark.parametrize("row", ROWS)
 def test_every_configuration_trains_and_is_tested_on_each_set(row, labelled):
     out = labelled / row
     train(f"etgnn/{row}", labelled, out, epochs=2)
     models = ModelFromCheckpoint(str(out / "best.ckpt"))
-    assert len(kans(models)) == (0 if "mlp" in row else 2)
+    assert len(kans(models)) == (2 if "gaussian" in row or "bspline" in row else 0)
     errors = [list(logged(out, f"test{k}_epoch/mae").values()) for k in range(3)]
     assert np.isfinite(errors).all()
     assert errors[0] != errors[1] != errors[2], "training, validation and test set"
