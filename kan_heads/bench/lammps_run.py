@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from kan_heads.bench.jobs import Job
@@ -10,31 +11,42 @@ from kan_heads.bench.nequip_training import CHECKPOINT
 from kan_heads.bench.worker import Folders, calm_frame
 from kan_heads.programs import run_program
 
+#: Name of the compiled model in the folder of its job.
+MODEL = "model.nequip.pt2"
+
 #: As published: canonical ensemble at 300 K.
 _OPTIONS = ("--ensemble", "nvt", "--temperature", "300")
 
 
-def measure(job: Job, folders: Folders) -> dict[str, Any]:
-    """Runs the dynamics of Table 4 in a process of its own.
+def compile_model(job: Job, folders: Folders) -> None:
+    """Compiles the trained model of a job, in a process of its own.
 
     Raises:
-        ModelError: compilation or dynamics failed; the message has the last line.
+        ModelError: compilation failed; the message has the last line.
+    """
+    work = folders.work / job.name
+    work.mkdir(parents=True, exist_ok=True)
+    trained = folders.work / job.training.name / CHECKPOINT
+    arguments = ["compile", str(trained), str(work / MODEL), "--device", job.budget.device]
+    run_program("kan-heads", arguments, work / "compile.log", environment=_threads(job))
+
+
+def measure(job: Job, folders: Folders, model: Path) -> dict[str, Any]:
+    """Runs the dynamics of Table 4 with a compiled model, in a process of its own.
+
+    Raises:
+        ModelError: the dynamics failed; the message has the last line.
     """
     import ase.io
 
-    trained = folders.work / job.training.name
     work = folders.work / job.name
-    work.mkdir(parents=True, exist_ok=True)
-    environment = {"OMP_NUM_THREADS": str(job.budget.threads)}
-    model, start, result = (work / name for name in ("model.nequip.pt2", "start.extxyz", "result.json"))
-    device = ("--device", job.budget.device)
-    compiling = ["compile", str(trained / CHECKPOINT), str(model), *device]
-    run_program("kan-heads", compiling, work / "compile.log", environment=environment)
+    start, result = work / "start.extxyz", work / "result.json"
     frame = calm_frame(folders.data[job.data])
     ase.io.write(start, frame)
     steps = ("--steps", str(job.budget.lammps_steps), "--seed", str(job.seed), "--json", str(result))
+    device = ("--device", job.budget.device)
     arguments = ["lammps", "run", str(model), str(start), *_OPTIONS, *steps, *device]
-    run_program("kan-heads", arguments, work / "lammps.log", environment=environment)
+    run_program("kan-heads", arguments, work / "lammps.log", environment=_threads(job))
     found = json.loads(result.read_text(encoding="utf-8"))
     gpu = found["cuda_peak_memory_bytes"]
     return {
@@ -45,3 +57,7 @@ def measure(job: Job, folders: Folders) -> dict[str, Any]:
             "peak_memory_mb": round((gpu or found["peak_memory_bytes"]) / 1e6, 1),
         },
     }
+
+
+def _threads(job: Job) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(job.budget.threads)}

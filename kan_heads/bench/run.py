@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kan_heads.bench import worker
-from kan_heads.bench.budgets import Budget
+from kan_heads.bench.clusters import Here, Slurm
 from kan_heads.bench.jobs import Job
+from kan_heads.bench.provenance import read_split
 from kan_heads.bench.records import read_record
 from kan_heads.bench.worker import Folders
 from kan_heads.errors import ConfigError, DataError, first_line
 
 _POLL_S = 0.3
-_NO_LIMIT_MIN = 60 * 24 * 30
-_SLURM_MIN = 60 * 24 * 2
 
 EXECUTORS = ("local", "slurm")
 
@@ -100,7 +95,7 @@ def check_data(jobs: Iterable[Job], folders: Folders) -> None:
     for job in jobs:
         path = folders.record(job)
         if job.data in folders.data and path.exists():
-            used, here = read_record(path)["data"], worker.read_split(folders.data[job.data])
+            used, here = read_record(path)["data"], read_split(folders.data[job.data])
             if used["files"] != here["files"]:
                 raise ConfigError(
                     f"{path} was made with other frames ({used['prepared']}) than are here ({here['name']}); "
@@ -138,8 +133,9 @@ def run(
 ) -> Outcome:
     """Runs the jobs that have no record, each in a process of its own.
 
-    Dynamics are timed, so they run one at a time when everything else is over; so does everything on the
-    graphics cards of this machine. A job that another process works at is waited for.
+    Dynamics are timed, so they run one at a time when everything else is over and their models are
+    compiled; so does everything on the graphics cards of this machine. A job that another process works
+    at is waited for.
 
     Args:
         jobs: jobs; of one budget.
@@ -162,12 +158,18 @@ def run(
     if executor == "local" and budget.device == "cuda" and n_jobs > 1:
         progress.note("runs on a graphics card go one at a time")
         n_jobs = 1
-    cluster = _Here(folders) if executor == "local" else _Slurm(budget, folders, parameters or {})
-    for kind, at_once in (("training", n_jobs), ("dynamics", 1)):
-        some = [job for job in missing if job.kind == kind and job.training.name not in outcome.failed]
-        _Queue(some, len(jobs), cluster, folders, at_once, outcome, progress).work_off()
+    cluster = Here(folders) if executor == "local" else Slurm(budget, folders, parameters or {})
+    stages = (
+        ("training", worker.do, n_jobs),
+        ("dynamics", worker.prepare, n_jobs),
+        ("dynamics", worker.do, 1),
+    )
+    for kind, work, at_once in stages:
+        sound = [job for job in missing if not {job.name, job.training.name} & set(outcome.failed)]
+        some = [job for job in sound if job.kind == kind]
+        _Queue(some, len(jobs), work, cluster, folders, at_once, outcome, progress).work_off()
     for job in missing:
-        if job.kind == "dynamics" and job.training.name in outcome.failed:
+        if job.kind == "dynamics" and job.name not in outcome.failed and job.training.name in outcome.failed:
             outcome.failed[job.name] = "its training failed"
             progress.failed(job, outcome.failed[job.name])
     return outcome
@@ -180,14 +182,16 @@ class _Queue:
         self,
         jobs: list[Job],
         n_all: int,
-        cluster: _Here | _Slurm,
+        work: Callable[[Job, Folders], tuple[str, str]],
+        cluster: Here | Slurm,
         folders: Folders,
         at_once: int,
         outcome: Outcome,
         progress: Progress,
     ) -> None:
         self.waiting, self.running, self.busy = list(jobs), {}, []
-        self.n_all, self.cluster, self.folders, self.at_once = n_all, cluster, folders, at_once
+        self.n_all, self.work, self.cluster = n_all, work, cluster
+        self.folders, self.at_once = folders, at_once
         self.outcome, self.progress = outcome, progress
 
     def work_off(self) -> None:
@@ -203,8 +207,11 @@ class _Queue:
     def _start(self) -> None:
         while self.waiting and len(self.running) < self.at_once:
             job = self.waiting.pop(0)
-            self.running[job] = (time.monotonic(), self.cluster.submit(job))
-            self.progress.started(job, self._n_done(), self.n_all)
+            self.running[job] = (time.monotonic(), self.cluster.submit(self.work, job))
+            if self.work is worker.prepare:
+                self.progress.note(f"{job.name}: compiling the model ...")
+            else:
+                self.progress.started(job, self._n_done(), self.n_all)
 
     def _collect(self) -> None:
         for job, (began, submitted) in list(self.running.items()):
@@ -221,7 +228,7 @@ class _Queue:
             elif state == "failed":
                 self.outcome.failed[job.name] = why
                 self.progress.failed(job, why)
-            else:
+            elif state == "made":
                 self.outcome.made.append(job.name)
                 self.progress.finished(job, self._n_done(), self.n_all, time.monotonic() - began)
 
@@ -240,61 +247,3 @@ class _Queue:
 
     def _n_done(self) -> int:
         return len(self.outcome.found) + len(self.outcome.made) + len(self.outcome.failed)
-
-
-class _Here:
-    """Runs jobs on this machine, and ends them with this process where it is interrupted."""
-
-    def __init__(self, folders: Folders) -> None:
-        import submitit
-
-        self._folders, self._cards = folders, os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._executor = submitit.LocalExecutor(_logs(folders))
-        self._executor.update_parameters(timeout_min=_NO_LIMIT_MIN)
-
-    def submit(self, job: Job) -> Any:
-        # A terminal sends Ctrl-C to all of its processes; only this one shall answer.
-        in_main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
-        try:
-            return self._executor.submit(worker.do_here, job, self._folders, self._cards)
-        finally:
-            if in_main:
-                signal.signal(signal.SIGINT, before)
-
-    def cancel(self, submitted: Iterable[Any]) -> None:
-        import psutil
-
-        for child in psutil.Process().children(recursive=True) if submitted else []:
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-
-
-class _Slurm:
-    """Hands jobs to Slurm."""
-
-    def __init__(self, budget: Budget, folders: Folders, parameters: dict[str, Any]) -> None:
-        import submitit
-
-        self._folders = folders
-        defaults = {"timeout_min": _SLURM_MIN, "cpus_per_task": budget.threads}
-        if budget.device == "cuda":
-            defaults["gpus_per_node"] = 1
-        try:
-            self._executor = submitit.AutoExecutor(_logs(folders), cluster="slurm")
-            self._executor.update_parameters(**{**defaults, **parameters})
-        except (RuntimeError, NameError, TypeError) as error:
-            raise ConfigError(f"--executor slurm: {first_line(error)}") from error
-
-    def submit(self, job: Job) -> Any:
-        return self._executor.submit(worker.do, job, self._folders)
-
-    def cancel(self, submitted: Iterable[Any]) -> None:
-        for one in submitted:
-            one.cancel()
-
-
-def _logs(folders: Folders) -> Path:
-    path = folders.work / "submitit"
-    path.mkdir(parents=True, exist_ok=True)
-    return path

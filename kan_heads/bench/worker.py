@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kan_heads.bench.jobs import Job
+from kan_heads.bench.provenance import describe, read_split
 from kan_heads.bench.records import write_record
 from kan_heads.errors import ConfigError, KanHeadsError, first_line
 
@@ -23,12 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
-_PACKAGES = ("kan-heads", "torch", "e3nn", "nequip", "nequip-allegro", "mace-torch", "ase", "lammps")
-
 #: The frame that dynamics starts from has at least so many atoms: carbon has dimers too.
 _LEAST_ATOMS = 16
 
 _TRAINED = "trained.json"
+_COMPILED = "compiled.json"
 
 
 @dataclass(frozen=True)
@@ -68,20 +65,28 @@ def do(job: Job, folders: Folders) -> tuple[str, str]:
             return "busy", ""
         if folders.record(job).exists():
             return "found", ""
-        try:
-            write_record(folders.record(job), _measure(job, folders))
-        except KanHeadsError as error:
-            return "failed", str(error)
-        except Exception as error:
-            traceback.print_exc()  # into the log of the job
-            return "failed", f"{first_line(error)} (traceback: {folders.work}/submitit)"
-    return "made", ""
+        return _guarded(lambda: write_record(folders.record(job), _measure(job, folders)), "made", folders)
 
 
-def do_here(job: Job, folders: Folders, cards: str | None) -> tuple[str, str]:
-    """Like :func:`do`, with the cards of the process that asks: submitit's local executor numbers them anew.
+def prepare(job: Job, folders: Folders) -> tuple[str, str]:
+    """Trains and compiles what the dynamics of a job need, unless that is there or another process is at it.
+
+    Returns:
+        ``prepared`` or ``failed``, and what went wrong.
+    """
+    with try_lock(folders.work / ".locks" / job.name) as ours:
+        if not ours:
+            return "prepared", ""
+        return _guarded(lambda: _compiled_model(job, folders), "prepared", folders)
+
+
+def do_here(
+    work: Callable[[Job, Folders], tuple[str, str]], job: Job, folders: Folders, cards: str | None
+) -> tuple[str, str]:
+    """Does a job with the cards of the process that asks: submitit's local executor numbers them anew.
 
     Args:
+        work: :func:`do` or :func:`prepare`.
         job: job.
         folders: where things are.
         cards: ``CUDA_VISIBLE_DEVICES`` of that process; ``None`` if it has none.
@@ -90,19 +95,29 @@ def do_here(job: Job, folders: Folders, cards: str | None) -> tuple[str, str]:
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = cards
-    return do(job, folders)
+    return work(job, folders)
+
+
+def _guarded(work: Callable[[], Any], state: str, folders: Folders) -> tuple[str, str]:
+    try:
+        work()
+    except KanHeadsError as error:
+        return "failed", str(error)
+    except Exception as error:
+        traceback.print_exc()  # into the log of the job
+        return "failed", f"{first_line(error)} (traceback: {folders.work}/submitit)"
+    return state, ""
 
 
 def _measure(job: Job, folders: Folders) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(job.budget.threads)
-    about = describe(job, folders)
+    about = describe(job, folders.configs, folders.data[job.data])
     if job.kind == "dynamics":
         from kan_heads.bench import lammps_run
 
-        train_again(job.training, folders)
-        return {**about, **lammps_run.measure(job, folders)}
+        return {**about, **lammps_run.measure(job, folders, _compiled_model(job, folders))}
     result = _train(job, folders)
     return {**about, **result, "dynamics": _gate(job, folders)}
 
@@ -129,12 +144,29 @@ def _identity(job: Job, folders: Folders) -> dict[str, Any]:
 def train_again(job: Job, folders: Folders) -> None:
     """Trains a job whose record is there, but not its model: records travel, checkpoints do not."""
     with try_lock(folders.work / ".locks" / f"{job.name}-model", wait=True):
-        try:
-            trained = json.loads((folders.work / job.name / _TRAINED).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            trained = None
-        if trained != _identity(job, folders):
+        if not _is_made_of(folders.work / job.name / _TRAINED, _identity(job, folders)):
             _train(job, folders)
+
+
+def _compiled_model(job: Job, folders: Folders) -> Path:
+    from kan_heads.bench import lammps_run
+
+    train_again(job.training, folders)
+    note, identity = folders.work / job.name / _COMPILED, _identity(job.training, folders)
+    # A model trained again has the same identity, but is another file.
+    identity["trained"] = (folders.work / job.training.name / _TRAINED).stat().st_mtime_ns
+    model = folders.work / job.name / lammps_run.MODEL
+    if not (model.exists() and _is_made_of(note, identity)):
+        lammps_run.compile_model(job, folders)
+        note.write_text(json.dumps(identity), encoding="utf-8")
+    return model
+
+
+def _is_made_of(note: Path, identity: dict[str, Any]) -> bool:
+    try:
+        return json.loads(note.read_text(encoding="utf-8")) == identity
+    except (OSError, ValueError):
+        return False
 
 
 def _gate(job: Job, folders: Folders) -> dict[str, Any] | None:
@@ -174,72 +206,6 @@ def calm_frame(data: Path) -> Atoms:
 def _labels(frame: Atoms) -> np.ndarray:
     """Forces in eV/Angstrom, under nequip's or MACE's name, shape (n_atoms, 3)."""
     return frame.arrays["REF_forces"] if "REF_forces" in frame.arrays else frame.get_forces()
-
-
-def read_split(data: Path) -> dict[str, Any]:
-    """What ``kan-heads data prepare`` says of the frames in a folder."""
-    return json.loads((data / "split.json").read_text(encoding="utf-8"))
-
-
-def describe(job: Job, folders: Folders) -> dict[str, Any]:
-    """What a record says before anything is measured."""
-    from kan_heads.data import lookup
-    from kan_heads.machine import machine
-
-    split = read_split(folders.data[job.data])
-    available = lookup(split["name"]).pools or (0, 0, 0)
-    return {
-        "job": job.name,
-        "kind": job.kind,
-        "config": job.config,
-        "budget": job.budget.name,
-        "seed": job.seed,
-        "overrides": job.overrides,
-        "settings_sha256": job.settings_sha256(folders.configs),
-        "git": git_state(Path(__file__).parent),
-        "data": {
-            "name": job.data,
-            "prepared": split["name"],
-            **{key: split[key] for key in ("paper_data", "stand_in", "relation", "sizes")},
-            "available": dict(zip(("train", "val", "test"), available, strict=True)),
-            "files": split["files"],
-        },
-        "device": {
-            **machine(),
-            **_card(job.budget.device),
-            "device": job.budget.device,
-            "threads": job.budget.threads,
-        },
-        "versions": {name: v for name in _PACKAGES if (v := _version(name))},
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _card(device: str) -> dict[str, str]:
-    import torch
-
-    return {"card": torch.cuda.get_device_name()} if device == "cuda" and torch.cuda.is_available() else {}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """The commit of a checkout and whether tracked files differ from it; empty outside of one."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "-uno"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 @contextlib.contextmanager

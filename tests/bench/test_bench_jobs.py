@@ -8,11 +8,11 @@ import shutil
 import pytest
 from bench_records import BENCHMARKS, ROOT
 
-from kan_heads.bench import records, run, worker
+from kan_heads.bench import lammps_run, provenance, records, run, worker
 from kan_heads.bench.budgets import load_budget
 from kan_heads.bench.jobs import Job, composed, jobs_of
 from kan_heads.bench.tables import load_tables
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, ModelError
 
 TABLES = load_tables(BENCHMARKS)
 QUICK = load_budget(BENCHMARKS, "quick")
@@ -187,8 +187,12 @@ class Done:
 class Cluster:
     """Stands for submitit."""
 
-    def __init__(self, submit):
-        self.submit = submit
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    def submit(self, work, job):
+        self.asked.append((work, job.name))
+        return self.answer(job)
 
     def __call__(self, *words):
         return self
@@ -206,20 +210,65 @@ class Ears(run.Progress):
 
 
 def test_dynamics_of_a_failed_training_are_not_tried(folders, monkeypatch):
-    monkeypatch.setattr(run, "_Here", Cluster(lambda job: Done("failed", "no memory")))
+    monkeypatch.setattr(run, "Here", Cluster(lambda job: Done("failed", "no memory")))
     dynamics = Job("dynamics", JOB.config, 1, "hfo2", QUICK)
     outcome = run.run([JOB, dynamics], folders)
     assert outcome.failed == {JOB.name: "no memory", dynamics.name: "its training failed"}
 
 
+def test_models_are_compiled_before_the_first_dynamics(folders, monkeypatch):
+    trainings = [Job("training", JOB.config, seed, "hfo2", QUICK) for seed in (1, 2)]
+    dynamics = [Job("dynamics", JOB.config, seed, "hfo2", QUICK) for seed in (1, 2)]
+    cluster = Cluster(lambda job: Done("made", ""))
+    monkeypatch.setattr(run, "Here", cluster)
+    run.run([dynamics[0], *trainings, dynamics[1]], folders)
+    stages = [(worker.do, trainings), (worker.prepare, dynamics), (worker.do, dynamics)]
+    assert cluster.asked == [(work, job.name) for work, jobs in stages for job in jobs]
+
+
+def test_a_model_is_compiled_once_and_again_when_it_was_trained_again(folders, monkeypatch, tmp_path):
+    dynamics = Job("dynamics", JOB.config, 1, "hfo2", QUICK)
+    compiled = []
+
+    def compile_model(job, folders):
+        compiled.append(job.name)
+        (folders.work / job.name).mkdir(exist_ok=True)
+        (folders.work / job.name / lammps_run.MODEL).touch()
+
+    monkeypatch.setattr(worker, "_identity", lambda job, folders: {"seed": job.seed})
+    monkeypatch.setattr(lammps_run, "compile_model", compile_model)
+    trained = folders.work / JOB.name / "trained.json"
+    trained.parent.mkdir(parents=True)
+    trained.write_text('{"seed": 1}')
+    for _ in range(2):
+        assert worker.prepare(dynamics, folders) == ("prepared", "")
+    assert len(compiled) == 1
+    os.utime(trained, ns=(0, 0))
+    worker.prepare(dynamics, folders)
+    assert len(compiled) == 2
+    (folders.work / dynamics.name / lammps_run.MODEL).unlink()
+    worker.prepare(dynamics, folders)
+    assert len(compiled) == 3
+
+
+def test_a_model_that_does_not_compile_fails_with_its_reason(folders, monkeypatch):
+    def fail(job, folders):
+        raise ModelError("no compiler")
+
+    monkeypatch.setattr(worker, "_compiled_model", fail)
+    assert worker.prepare(JOB, folders) == ("failed", "no compiler")
+    with worker.try_lock(folders.work / ".locks" / JOB.name):
+        assert worker.prepare(JOB, folders) == ("prepared", ""), "somebody else is at it"
+
+
 def test_a_busy_job_is_waited_for_and_mentioned_once(folders, monkeypatch):
-    def submit(job):
+    def answer(job):
         monkeypatch.setattr(
             run.time, "sleep", lambda s: records.write_record(folders.record(job), record_of(job))
         )
         return Done("busy", "")
 
-    monkeypatch.setattr(run, "_Here", Cluster(submit))
+    monkeypatch.setattr(run, "Here", Cluster(answer))
     ears = Ears()
     with worker.try_lock(folders.lock(JOB)):
         outcome = run.run([JOB], folders, progress=ears)
@@ -231,12 +280,12 @@ def test_runs_on_cards_go_one_at_a_time(folders, monkeypatch):
     gpu = load_budget(BENCHMARKS, "gpu")
     jobs = [Job("training", JOB.config, seed, "hfo2", gpu) for seed in (1, 2)]
     at_once = []
-    monkeypatch.setattr(run, "_Here", Cluster(lambda job: Done("made", "")))
+    monkeypatch.setattr(run, "Here", Cluster(lambda job: Done("made", "")))
     monkeypatch.setattr(
-        run, "_Queue", lambda jobs, n, cluster, folders, at, *rest: at_once.append(at) or Idle()
+        run, "_Queue", lambda jobs, n, work, cluster, folders, at, *rest: at_once.append(at) or Idle()
     )
     run.run(jobs, folders, n_jobs=4)
-    assert at_once == [1, 1]
+    assert at_once == [1, 1, 1]
 
 
 class Idle:
@@ -250,15 +299,15 @@ def test_slurm_where_there_is_none_says_so_in_one_line(folders):
 
 
 def test_git_state_names_commit_and_changes(tmp_path):
-    state = worker.git_state(ROOT)
+    state = provenance.git_state(ROOT)
     assert state["commit"] is None or len(state["commit"]) == 40
-    assert worker.git_state(tmp_path) == {"commit": None, "dirty": None}
+    assert provenance.git_state(tmp_path) == {"commit": None, "dirty": None}
 
 
 def test_what_is_recorded_is_json(folders, tmp_path):
     split = {"name": "hfo2", "paper_data": False, "stand_in": False, "relation": "", "sizes": {}, "files": {}}
     (tmp_path / "split.json").write_text(json.dumps(split))
     there = worker.Folders(CONFIGS, folders.records, folders.work, {"hfo2": tmp_path})
-    about = worker.describe(JOB, there)
+    about = provenance.describe(JOB, there.configs, there.data[JOB.data])
     assert set(records.KEYS) - {"format", "metrics"} <= set(about)
     assert json.loads(json.dumps(about)) == about
