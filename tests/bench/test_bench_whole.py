@@ -163,7 +163,9 @@ def with_no_mercy(pid):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_ctrl_c_ends_everything_in_one_line(tmp_path):
-    folder = declare(tmp_path, 3, ("output",), baseline="output")
+    settings = yaml.safe_load((BENCHMARKS / "budgets" / "smoke.yaml").read_text())["settings"]
+    settings["allegro"] = [*settings["allegro"], "n_epochs=3000"]  # not over before it is stopped
+    folder = declare(tmp_path, 3, ("output",), baseline="output", settings=settings)
     with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
         begun(folder, KAN)
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
