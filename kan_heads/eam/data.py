@@ -1,0 +1,210 @@
+"""Labelled structures of one element: reading, checking, splitting."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kan_heads.data.split import NAMES, grouped_pools
+from kan_heads.elastic import GPA
+from kan_heads.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+# Total energies per atom of one element, one code and one set of units differ by less (eV); Ry or
+# Hartree among eV, or other pseudopotentials, by far more.
+_WIDEST_ENERGIES = 30.0
+# eV/Å^3; 1,600 GPa. Matter is rarely labelled beyond, stresses in GPa or kbar nearly always are.
+_LARGEST_STRESS = 10.0
+_SHORTEST = 0.5  # Å
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One labelled structure.
+
+    Args:
+        atoms: the structure.
+        energy: eV, of all atoms.
+        stress: eV/Å^3, (3, 3), tension positive; None where there is none.
+        relax: whether its atoms stand where a relaxation left them is unknown: the model places them.
+        group: structures of one group stay on one side of a split.
+        number: place in the file.
+    """
+
+    atoms: Atoms
+    energy: float
+    stress: np.ndarray | None
+    relax: bool
+    group: Hashable
+    number: int
+
+
+def read_labelled(
+    path: str | Path, group_by: Sequence[str] = (), relax: str | None = None, stress: bool = True
+) -> list[Frame]:
+    """Reads and checks structures with energies (eV) and stresses (eV/Å^3).
+
+    Args:
+        path: any file that ASE reads, e.g. extxyz.
+        group_by: keys of the frames' header; frames that share all of them, numbers up to the sign,
+            are one group, and so are frames with the same cell and distances.
+        relax: ``KEY=VALUE`` of the header; such frames were relaxed at a fixed cell, but their
+            positions are not known.
+        stress: whether stresses are needed.
+
+    Raises:
+        DataError: if the file is missing or unreadable, or labels are missing, not finite, of several
+            elements, or in mixed units.
+        ConfigError: if a key does not exist.
+    """
+    import ase.io
+
+    try:
+        structures = ase.io.read(path, index=":")
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except Exception as error:
+        raise DataError(f"{path}: ASE cannot read it ({type(error).__name__}: {error})") from None
+    if not structures:
+        raise DataError(f"{path}: holds no structure")
+    frames = [_frame(path, k, atoms, group_by, relax) for k, atoms in enumerate(structures)]
+    frames = _merged(frames)
+    if relax is not None and not any(frame.relax for frame in frames):
+        raise ConfigError(f"--relax {relax}: no structure of {path} has that in its header")
+    _check_elements(path, frames)
+    _check_units(path, frames)
+    if stress and all(frame.stress is None for frame in frames):
+        raise DataError(
+            f"{path}: no structure has a stress, and energies alone rarely fix elastic constants; "
+            "add stress (eV/Å^3, tension positive) or pass --stress-weight 0"
+        )
+    return frames
+
+
+def _frame(path: object, number: int, atoms: Atoms, group_by: Sequence[str], relax: str | None) -> Frame:
+    results = atoms.calc.results if atoms.calc is not None else {}
+    where = f"{path}: structure {number}"
+    energy = results.get("energy", results.get("free_energy", atoms.info.get("energy")))
+    if energy is None:
+        raise DataError(f"{where} has no energy; expected energy=... (eV) in its header")
+    if not np.isfinite(energy):
+        raise DataError(f"{where} has an energy of {energy}; remove it or label it again")
+    stress = results.get("stress", atoms.info.get("stress"))
+    if stress is not None:
+        stress = _matrix(np.asarray(stress, dtype=float), where)
+    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
+        raise DataError(f"{where} has positions or a cell that are not finite")
+    for key in group_by:
+        if key not in atoms.info:
+            known = ", ".join(sorted(atoms.info)) or "none"
+            raise ConfigError(f"--group {key}: {where} has no such key in its header; it has: {known}")
+    values = tuple(atoms.info[key] for key in group_by)
+    # ASE reads a lone T or F as a truth value.
+    numbers = [isinstance(value, (int, float)) and not isinstance(value, bool) for value in values]
+    group = tuple(abs(v) if n else str(v) for v, n in zip(values, numbers, strict=True)) or number
+    return Frame(atoms, float(energy), stress, _matches(atoms, relax), group, number)
+
+
+def _merged(frames: list[Frame]) -> list[Frame]:
+    """Joins groups that have a structure in common."""
+    leader: dict[Hashable, Hashable] = {frame.group: frame.group for frame in frames}
+
+    def find(group: Hashable) -> Hashable:
+        while leader[group] != group:
+            group = leader[group]
+        return group
+
+    first: dict[str, Hashable] = {}
+    for frame in frames:
+        same = first.setdefault(_shape(frame.atoms), frame.group)
+        leader[find(frame.group)] = find(same)
+    return [dataclasses.replace(frame, group=find(frame.group)) for frame in frames]
+
+
+def _matches(atoms: Atoms, relax: str | None) -> bool:
+    if relax is None:
+        return False
+    key, equals, value = relax.partition("=")
+    if not equals:
+        raise ConfigError(f"--relax {relax}: expected KEY=VALUE of the frames' header")
+    return str(atoms.info.get(key)) == value
+
+
+def _matrix(stress: np.ndarray, where: str) -> np.ndarray:
+    if stress.size == 6:
+        xx, yy, zz, yz, xz, xy = stress.reshape(6)
+        stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    if stress.size != 9:
+        raise DataError(f"{where} has a stress of {stress.size} numbers; expected 6 (Voigt) or 9")
+    stress = stress.reshape(3, 3)
+    if not np.isfinite(stress).all():
+        raise DataError(f"{where} has a stress that is not finite")
+    return stress
+
+
+def _shape(atoms: Atoms) -> str:
+    """Names what the structure is, whatever way it is turned and its atoms are numbered."""
+    lengths = np.round(atoms.cell.cellpar(), 4)
+    distances = np.round(np.sort(atoms.get_all_distances(mic=bool(atoms.pbc.all())), axis=None), 3)
+    return hashlib.sha256(lengths.tobytes() + (distances + 0.0).tobytes()).hexdigest()
+
+
+def _check_elements(path: object, frames: Sequence[Frame]) -> None:
+    found = sorted({symbol for frame in frames for symbol in frame.atoms.get_chemical_symbols()})
+    if len(found) != 1:
+        raise DataError(f"{path}: holds {', '.join(found)}; a potential of this kind is of one element")
+
+
+def _check_units(path: object, frames: Sequence[Frame]) -> None:
+    per_atom = np.array([frame.energy / len(frame.atoms) for frame in frames])
+    distance = np.abs(per_atom - np.median(per_atom))
+    worst = int(distance.argmax())
+    if distance[worst] > _WIDEST_ENERGIES:
+        raise DataError(
+            f"{path}: structure {worst} has {per_atom[worst]:.6g} eV per atom where most have "
+            f"{np.median(per_atom):.6g}; are energies of two units (Ry, Hartree) or two codes mixed?"
+        )
+    for k, frame in enumerate(frames):
+        if frame.stress is not None and np.abs(frame.stress).max() > _LARGEST_STRESS:
+            found = np.abs(frame.stress).max()
+            raise DataError(
+                f"{path}: structure {k} has a stress of {found:.4g}, {found * GPA:,.0f} GPa if it is in "
+                f"eV/Å^3; is it in GPa or kbar? Divide GPa by {GPA:.4f}"
+            )
+        shortest = frame.atoms.get_all_distances(mic=True)[np.triu_indices(len(frame.atoms), 1)]
+        if len(shortest) and shortest.min() < _SHORTEST:
+            raise DataError(
+                f"{path}: structure {k} has two atoms {shortest.min():.3g} Å apart; are its positions "
+                "in Å, and in the cell's own frame?"
+            )
+
+
+def split_by_group(
+    frames: Sequence[Frame], fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
+) -> tuple[list[Frame], list[Frame], list[Frame]]:
+    """Splits into training, validation and test set, no group in two of them.
+
+    Args:
+        frames: the structures.
+        fractions: shares of the structures.
+        seed: of the draw.
+
+    Raises:
+        DataError: if a set would be empty.
+    """
+    pools = grouped_pools([frame.group for frame in frames], fractions, seed)
+    for name in NAMES:
+        if not pools[name]:
+            n_groups = len({frame.group for frame in frames})
+            raise DataError(
+                f"{len(frames)} structures in {n_groups} groups leave none for the set {name!r}; add some"
+            )
+    train, validation, test = ([frames[k] for k in pools[name]] for name in NAMES)
+    return train, validation, test

@@ -1,0 +1,67 @@
+"""From labelled structures to a fitted potential and its errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from kan_heads.eam.binding import rose_frames
+from kan_heads.eam.config import EAMConfig
+from kan_heads.eam.data import Frame
+from kan_heads.eam.potential import Potential
+from kan_heads.eam.training import Errors, FitSettings, errors_of, fit
+from kan_heads.errors import DataError
+
+Parts = tuple[Sequence[Frame], Sequence[Frame], Sequence[Frame]]
+
+
+def fit_potential(
+    config: EAMConfig,
+    parts: Parts,
+    settings: FitSettings,
+    cohesive_energy: float | None = None,
+    bulk_modulus: float | None = None,
+    say: Callable[[int, float, float], None] = lambda epoch, train, validation: None,
+) -> tuple[Potential, dict[str, Errors]]:
+    """Fits a potential and measures it.
+
+    Args:
+        config: of the potential.
+        parts: training, validation and test set; single free atoms among them give the cohesive energy.
+        settings: of the fit.
+        cohesive_energy: eV per atom of the structure of lowest energy below free atoms.
+        bulk_modulus: GPa; with it the stretched crystal follows the universal binding curve, which is
+            given to the fit only and counts in no error.
+        say: hears the number of the round and both losses.
+
+    Returns:
+        The potential, and its errors on the sets ``training``, ``validation`` and ``test``.
+
+    Raises:
+        DataError: if no cohesive energy is given and no structure is a single atom.
+    """
+    free = [f.energy for part in parts for f in part if len(f.atoms) == 1 and not f.atoms.pbc.any()]
+    train, validation, test = ([f for f in p if len(f.atoms) > 1 or f.atoms.pbc.any()] for p in parts)
+    if cohesive_energy is None:
+        if not free:
+            raise DataError(
+                "the data hold no free atom, so nothing says how deep the crystal is bound; pass "
+                "--cohesive-energy in eV per atom (e.g. from ase or a handbook), or add a single atom"
+            )
+        cohesive_energy = free[0] - min(f.energy / len(f.atoms) for f in train)
+    potential = Potential(config)
+    lowest = min(train, key=lambda frame: frame.energy / len(frame.atoms))
+    beyond = [] if bulk_modulus is None else rose_frames(lowest, cohesive_energy, bulk_modulus)
+    curve = fit(potential, [*train, *beyond], validation, settings, cohesive_energy, say)
+    potential.history = {
+        "rounds": len(curve),
+        "best_round": 1 + min(range(len(curve)), key=lambda k: curve[k][1]),
+        "settings": dataclasses.asdict(settings),
+        "cohesive_energy_eV": cohesive_energy,
+        "bulk_modulus_GPa": bulk_modulus,
+        "n_training": len(train),
+    }
+    names = ("training", "validation", "test")
+    errors = {name: errors_of(potential, p) for name, p in zip(names, (train, validation, test), strict=True)}
+    potential.history["errors"] = {name: dataclasses.asdict(error) for name, error in errors.items()}
+    return potential, errors
