@@ -201,9 +201,11 @@ def constants_from_energies(
     scale = np.abs(design).max(axis=0)
     scale[scale == 0] = 1.0
     solution, _, _, _ = np.linalg.lstsq(design / scale, energies, rcond=1e-14)
-    physical = np.linalg.matrix_rank(design[:, :8] / scale[:8], tol=1e-8)
-    if physical < 8:
-        raise DataError("the strains do not fix all of C11, C12, C13, C33 and C44; add other directions")
+    if np.linalg.matrix_rank(design / scale, tol=1e-8) < design.shape[1]:
+        raise DataError(
+            f"the strains do not fix all of C11, C12, C13, C33 and C44 beside powers up to {degree}; "
+            "add other directions, or more strains along each, or lower the degree"
+        )
     rest = energies - design / scale @ solution
     variance = rest @ rest / max(1, len(energies) - len(solution))
     covariance = variance * np.linalg.pinv((design / scale).T @ (design / scale), rcond=1e-14)

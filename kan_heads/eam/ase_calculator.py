@@ -12,7 +12,6 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from kan_heads.eam.batch import Batch, make_batch
-from kan_heads.eam.export import boxed
 from kan_heads.eam.potential import Potential, load_potential
 from kan_heads.errors import DataError
 
@@ -58,7 +57,7 @@ class EAMCalculator(Calculator):
         if others:
             raise DataError(f"the structure has {', '.join(others)}; the potential is of {element}")
         energy, forces, virial = _evaluate(
-            self.potential, make_batch([boxed(self.atoms)], self.potential.config.cutoff)
+            self.potential, make_batch([self.atoms], self.potential.config.cutoff)
         )
         total = energy + self.reference * len(self.atoms)
         self.results = {"energy": total, "free_energy": total, "forces": forces.numpy()}

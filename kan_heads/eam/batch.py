@@ -24,7 +24,7 @@ class Batch:
         vectors: from the first to the second atom of each pair, Å, ``(n_edges, 3)``.
         first, second: the atoms of each pair, ``(n_edges,)``.
         frame: the structure of each atom, ``(n_atoms,)``.
-        volumes: of the structures, Å^3, ``(n_frames,)``.
+        volumes: of the structures, Å^3, ``(n_frames,)``; infinite without a cell, so that stresses are 0.
     """
 
     vectors: Tensor
@@ -66,12 +66,12 @@ def make_batch(structures: Sequence[Atoms], cutoff: float) -> Batch:
     for number, atoms in enumerate(structures):
         if atoms.pbc.any() and abs(atoms.cell.volume) < 1e-6:
             raise ConfigError(f"structure {number}: is periodic and has no cell; give it a Lattice")
-        i, j, d = neighbour_list("ijD", atoms, cutoff)
+        i, j, d = neighbour_list("ijD", boxed(atoms), cutoff)
         vectors.append(d.reshape(-1, 3))
         first.append(i + offset)
         second.append(j + offset)
         frame.append(np.full(len(atoms), number))
-        volumes.append(abs(atoms.cell.volume) if atoms.cell.rank == 3 else np.nan)
+        volumes.append(abs(atoms.cell.volume) if atoms.cell.rank == 3 else np.inf)
         offset += len(atoms)
     return Batch(
         vectors=torch.from_numpy(np.concatenate(vectors).astype(float)),
@@ -80,3 +80,17 @@ def make_batch(structures: Sequence[Atoms], cutoff: float) -> Batch:
         frame=torch.from_numpy(np.concatenate(frame).astype(np.int64)),
         volumes=torch.tensor(volumes, dtype=torch.float64),
     )
+
+
+def boxed(atoms: Atoms) -> Atoms:
+    """Gives a structure that is not periodic a cell: the list of neighbours does not know flat ones."""
+    from ase.cell import Cell
+
+    if atoms.pbc.all():
+        return atoms
+    boxed = atoms.copy()
+    vectors = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
+    vectors = Cell(vectors).complete().array
+    vectors[~atoms.pbc] *= 2.0 * np.ptp(atoms.positions) + 10.0
+    boxed.set_cell(vectors, scale_atoms=False)
+    return boxed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import numbers
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kan_heads.data.split import NAMES, grouped_pools
+from kan_heads.eam.batch import make_batch
+from kan_heads.eam.grouping import merged_groups
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError, DataError
 
@@ -75,7 +77,8 @@ def read_labelled(
     if not structures:
         raise DataError(f"{path}: holds no structure")
     frames = [_frame(path, k, atoms, group_by, relax) for k, atoms in enumerate(structures)]
-    frames = _merged(frames)
+    groups = merged_groups([frame.atoms for frame in frames], [frame.group for frame in frames])
+    frames = [dataclasses.replace(f, group=group) for f, group in zip(frames, groups, strict=True)]
     if relax is not None and not any(frame.relax for frame in frames):
         raise ConfigError(f"--relax {relax}: no structure of {path} has that in its header")
     _check_elements(path, frames)
@@ -94,6 +97,8 @@ def _frame(path: object, number: int, atoms: Atoms, group_by: Sequence[str], rel
     energy = results.get("energy", results.get("free_energy", atoms.info.get("energy")))
     if energy is None:
         raise DataError(f"{where} has no energy; expected energy=... (eV) in its header")
+    if not isinstance(energy, numbers.Real):
+        raise DataError(f"{where} has an energy of {energy!r}; expected a number, eV")
     if not np.isfinite(energy):
         raise DataError(f"{where} has an energy of {energy}; remove it or label it again")
     stress = results.get("stress", atoms.info.get("stress"))
@@ -107,25 +112,9 @@ def _frame(path: object, number: int, atoms: Atoms, group_by: Sequence[str], rel
             raise ConfigError(f"--group {key}: {where} has no such key in its header; it has: {known}")
     values = tuple(atoms.info[key] for key in group_by)
     # ASE reads a lone T or F as a truth value.
-    numbers = [isinstance(value, (int, float)) and not isinstance(value, bool) for value in values]
-    group = tuple(abs(v) if n else str(v) for v, n in zip(values, numbers, strict=True)) or number
+    real = [isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values]
+    group = tuple(abs(v) if n else str(v) for v, n in zip(values, real, strict=True)) or number
     return Frame(atoms, float(energy), stress, _matches(atoms, relax), group, number)
-
-
-def _merged(frames: list[Frame]) -> list[Frame]:
-    """Joins groups that have a structure in common."""
-    leader: dict[Hashable, Hashable] = {frame.group: frame.group for frame in frames}
-
-    def find(group: Hashable) -> Hashable:
-        while leader[group] != group:
-            group = leader[group]
-        return group
-
-    first: dict[str, Hashable] = {}
-    for frame in frames:
-        same = first.setdefault(_shape(frame.atoms), frame.group)
-        leader[find(frame.group)] = find(same)
-    return [dataclasses.replace(frame, group=find(frame.group)) for frame in frames]
 
 
 def _matches(atoms: Atoms, relax: str | None) -> bool:
@@ -147,13 +136,6 @@ def _matrix(stress: np.ndarray, where: str) -> np.ndarray:
     if not np.isfinite(stress).all():
         raise DataError(f"{where} has a stress that is not finite")
     return stress
-
-
-def _shape(atoms: Atoms) -> str:
-    """Names what the structure is, whatever way it is turned and its atoms are numbered."""
-    lengths = np.round(atoms.cell.cellpar(), 4)
-    distances = np.round(np.sort(atoms.get_all_distances(mic=bool(atoms.pbc.all())), axis=None), 3)
-    return hashlib.sha256(lengths.tobytes() + (distances + 0.0).tobytes()).hexdigest()
 
 
 def _check_elements(path: object, frames: Sequence[Frame]) -> None:
@@ -178,12 +160,14 @@ def _check_units(path: object, frames: Sequence[Frame]) -> None:
                 f"{path}: structure {k} has a stress of {found:.4g}, {found * GPA:,.0f} GPa if it is in "
                 f"eV/Å^3; is it in GPa or kbar? Divide GPa by {GPA:.4f}"
             )
-        shortest = frame.atoms.get_all_distances(mic=True)[np.triu_indices(len(frame.atoms), 1)]
-        if len(shortest) and shortest.min() < _SHORTEST:
-            raise DataError(
-                f"{path}: structure {k} has two atoms {shortest.min():.3g} Å apart; are its positions "
-                "in Å, and in the cell's own frame?"
-            )
+    close = make_batch([frame.atoms for frame in frames], _SHORTEST)
+    if len(close.vectors):
+        lengths = close.vectors.norm(dim=-1)
+        k, shortest = int(close.frame[close.first[lengths.argmin()]]), float(lengths.min())
+        raise DataError(
+            f"{path}: structure {k} has two atoms {shortest:.3g} Å apart; are positions and cell in Å, and "
+            "the positions in the cell's own frame?"
+        )
 
 
 def split_by_group(

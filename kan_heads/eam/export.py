@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kan_heads.eam.batch import boxed
 from kan_heads.eam.potential import Potential
 from kan_heads.errors import ConfigError
 
@@ -112,20 +113,6 @@ def check_range(table: Potential | Export | float, atoms: Atoms) -> str | None:
     text = f"two atoms are {distances.min():.4g} Å apart, and {name} {what.format(inner=inner)}"
     warnings.warn(text, stacklevel=2)
     return text
-
-
-def boxed(atoms: Atoms) -> Atoms:
-    """Gives a structure that is not periodic a cell: the list of neighbours does not know flat ones."""
-    from ase.cell import Cell
-
-    if atoms.pbc.all():
-        return atoms
-    boxed = atoms.copy()
-    vectors = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
-    vectors = Cell(vectors).complete().array
-    vectors[~atoms.pbc] *= 2.0 * np.ptp(atoms.positions) + 10.0
-    boxed.set_cell(vectors, scale_atoms=False)
-    return boxed
 
 
 def numbers(values: np.ndarray, per_line: int = 5) -> str:

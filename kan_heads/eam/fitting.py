@@ -10,7 +10,7 @@ from kan_heads.eam.config import EAMConfig
 from kan_heads.eam.data import Frame
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.training import Errors, FitSettings, errors_of, fit
-from kan_heads.errors import DataError
+from kan_heads.errors import ConfigError, DataError
 
 Parts = tuple[Sequence[Frame], Sequence[Frame], Sequence[Frame]]
 
@@ -38,6 +38,7 @@ def fit_potential(
         The potential, and its errors on the sets ``training``, ``validation`` and ``test``.
 
     Raises:
+        ConfigError: if the cohesive energy is not positive.
         DataError: if no cohesive energy is given and no structure is a single atom.
     """
     free = [f.energy for part in parts for f in part if len(f.atoms) == 1 and not f.atoms.pbc.any()]
@@ -49,6 +50,8 @@ def fit_potential(
                 "--cohesive-energy in eV per atom (e.g. from ase or a handbook), or add a single atom"
             )
         cohesive_energy = free[0] - min(f.energy / len(f.atoms) for f in train)
+    if not 0.0 < cohesive_energy < float("inf"):
+        raise ConfigError(f"cohesive energy: {cohesive_energy:g} eV per atom must be above 0")
     potential = Potential(config)
     lowest = min(train, key=lambda frame: frame.energy / len(frame.atoms))
     beyond = [] if bulk_modulus is None else rose_frames(lowest, cohesive_energy, bulk_modulus)

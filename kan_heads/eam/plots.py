@@ -62,6 +62,8 @@ def draw_functions(potential: Potential, path: str | Path) -> None:
             embedded = potential.embedding(rho).numpy()
         _line(axes[1, 0], x, f, "density $f(r)$", _ORANGE)
         axes[1, 0].set_xlabel("r (Å)")
+        axes[1, 0].set_yscale("log")
+        axes[1, 0].set_ylim(1e-5 * f.max(), 2.0 * f.max())
         _line(axes[1, 1], rho.numpy(), embedded, r"embedding energy $F(\rho)$ (eV)", _ORANGE)
         axes[1, 1].set_xlabel(r"$\rho$")
     kind = "embedded-atom" if eam else "pair"

@@ -150,10 +150,14 @@ def load_potential(path: str | Path) -> Potential:
         raise ConfigError(f"{path}: is no potential of kan-heads eam train ({first_line(error)})") from None
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise ConfigError(f"{path}: is no potential of kan-heads eam train (no format {_FORMAT!r})")
-    potential = Potential(EAMConfig.from_dict(record["config"]))
-    state = {name: torch.tensor(value, dtype=torch.float64) for name, value in record["state"].items()}
-    potential.load_state_dict(state)
-    potential.reference, potential.history = record["reference_eV_per_atom"], record["history"]
+    try:
+        potential = Potential(EAMConfig.from_dict(record["config"]))
+        state = {name: torch.tensor(value, dtype=torch.float64) for name, value in record["state"].items()}
+        potential.load_state_dict(state)
+        potential.reference = float(record["reference_eV_per_atom"])
+        potential.history = dict(record["history"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: is damaged ({first_line(error)}); fit the potential again") from None
     if not potential.fitted:
         raise ConfigError(f"{path}: holds a potential that was never fitted; run kan-heads eam train")
     return potential

@@ -64,6 +64,7 @@ def equilibrium_hcp(potential: Potential, a: float, c: float) -> Atoms:
         return np.array([stress[0, 0] + stress[1, 1], stress[2, 2]])
 
     found = root(stresses, np.zeros(2), tol=1e-12)
-    if np.abs(stresses(found.x)).max() > _STRESS or np.abs(found.x).max() > _FARTHEST:
+    bound = float(potential(make_batch([crystal(found.x)], cutoff)).detach()) < 0.0
+    if not bound or np.abs(stresses(found.x)).max() > _STRESS or np.abs(found.x).max() > _FARTHEST:
         raise ModelError(f"there is no hcp crystal at rest near a = {a:.3f} Å, c = {c:.3f} Å")
     return crystal(found.x)

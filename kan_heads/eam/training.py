@@ -86,7 +86,7 @@ def residuals(
     if settings.stress_weight > 0 and part.has_stress.any():
         kinds += [(stress[:, a, b] - part.stresses[:, a, b], settings.stress_tolerance) for a, b in VOIGT]
         shear = [1.0 if a == b else 2.0 for a, b in VOIGT]  # they stand twice in the matrix
-        share = settings.stress_weight / (9.0 * part.has_stress.sum())
+        share = settings.stress_weight / (9.0 * int(part.has_stress.sum()))
         weights += [weight * part.has_stress * (factor * share) ** 0.5 for factor in shear]
     rows, slopes = [], []
     for (wrong, tolerance), factor in zip(kinds, weights, strict=True):
@@ -149,7 +149,11 @@ def fit(
     x = problem.parameters()
     best, kept, curve = float("inf"), x, []
     for number in range(1, settings.rounds + 1):
-        x = least_squares(problem.rows, x, problem.slopes, x_scale="jac", ftol=1e-4, max_nfev=_EVALUATIONS).x
+        # Steps too far are tried and refused; the way there may overflow.
+        with np.errstate(all="ignore"):
+            x = least_squares(
+                problem.rows, x, problem.slopes, x_scale="jac", ftol=1e-4, max_nfev=_EVALUATIONS
+            ).x
         problem.set_parameters(x)
         losses = []
         # From the first round on the atoms follow the potential; before, it would have scattered them.

@@ -119,8 +119,9 @@ def _notes(record: dict[str, Any]) -> str:
         "In brackets: deviation from the DFT labels. Labels and potentials are at the labels' own cell "
         "(a = 2.708 Å, c = 4.268 Å, slightly compressed), with the atoms at rest at each strain; the labels' "
         f"constants are fitted to their energies (largest standard error {largest:.1f} GPa). The paper's "
-        "reference is of a crystal without stress. Moduli and Poisson's ratio by Voigt, Reuss and Hill from "
-        "the same constants; expansion at 300 K in the quasi-harmonic approximation.",
+        "reference is of a crystal without stress; constants that it prints without a unit are read as Mbar. "
+        "Moduli and Poisson's ratio by Voigt, Reuss and Hill from the same constants; expansion at 300 K in "
+        "the quasi-harmonic approximation.",
         f"*{NOTE_ON_TABLE_2}",
     ]
     for kind, found in record["potentials"].items():

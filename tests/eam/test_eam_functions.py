@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("ase", reason="needs the extra [ru]")
+
 from ase.units import Bohr, _e, _eps0
 
 from kan_heads.eam.functions import DensityFunction, EmbeddingFunction, PairFunction, envelope, zbl

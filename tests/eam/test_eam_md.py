@@ -257,7 +257,7 @@ def test_default_crystals_are_those_of_the_elements():
 def test_program_exports_heats_and_melts(tmp_path):
     from typer.testing import CliRunner
 
-    from kan_heads.cli.eam_md import app
+    from kan_heads.cli.eam import app
 
     copper().save(tmp_path / "cu.json")
     potential, out = str(tmp_path / "cu.json"), str(tmp_path / "out")
