@@ -45,7 +45,7 @@ def train(
     ] = None,
     bulk_modulus: Annotated[
         float | None,
-        typer.Option(help="GPa; the stretched crystal then follows the universal binding curve of metals."),
+        typer.Option(help="GPa, for metals: bounds and a binding curve where there are no labels."),
     ] = None,
     group: Annotated[
         list[str] | None,

@@ -1,8 +1,9 @@
-"""The binding curve that metals follow, where a potential has no labels."""
+"""What is known of metals where a potential has no labels: stretched crystals, open structures."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +11,16 @@ from kan_heads.eam.data import Frame
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 # Lengths relative to the crystal at rest; below them there are labels, beyond them hardly any bond.
 _STRETCHES = np.linspace(1.06, 1.9, 15)
+
+# Distances of neighbours in open structures, relative to those in the crystal at rest.
+_DISTANCES = np.linspace(0.72, 1.3, 15)
+_CLOSE_PACKED = 12
+_VACUUM = 30.0  # Å
 
 
 def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> list[Frame]:
@@ -49,3 +58,55 @@ def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> l
         energy = n * (free - cohesive_energy * (1.0 + a) * math.exp(-a))
         frames.append(Frame(atoms, energy, None, False, "binding curve", k))
     return frames
+
+
+def floor_frames(lowest: Frame, cohesive_energy: float) -> list[Frame]:
+    r"""Makes lower bounds for the energies of structures that no metal takes.
+
+    A potential fitted to strained crystals alone may bind a chain or a molecule of short bonds more than the
+    crystal, and dynamics find it. In the second-moment approximation an atom with Z neighbours is bound
+    by :math:`E_c \sqrt{Z/12}`; the bound is half way from there to the crystal, at any distance.
+
+    Args:
+        lowest: structure of lowest energy.
+        cohesive_energy: :math:`E_c`, eV per atom.
+
+    Returns:
+        Structures whose energies are bounds.
+
+    Source: Finnis and Sinclair, Philos. Mag. A 50, 45 (1984), for the second moment.
+    """
+    from kan_heads.eam.batch import make_batch
+
+    element, n = lowest.atoms.get_chemical_symbols()[0], len(lowest.atoms)
+    free = lowest.energy / n + cohesive_energy
+    reach = 1.5 * (abs(lowest.atoms.cell.volume) / n) ** (1 / 3)
+    nearest = float(make_batch([lowest.atoms], reach).vectors.norm(dim=-1).min())
+    frames = []
+    for stretch in _DISTANCES:
+        for neighbours, atoms in _open_structures(element, stretch * nearest):
+            binding = (
+                0.5 * cohesive_energy * (1.0 + math.sqrt(min(neighbours, _CLOSE_PACKED) / _CLOSE_PACKED))
+            )
+            energy = len(atoms) * (free - binding)
+            frames.append(Frame(atoms, energy, None, False, "bound", len(frames), is_bound=True))
+    return frames
+
+
+def _open_structures(element: str, d: float) -> list[tuple[int, Atoms]]:
+    """Structures with neighbours at a distance in Å, and how many of these each atom has."""
+    from ase import Atoms
+    from ase.build import bulk
+
+    v, root = _VACUUM, math.sqrt(3.0)
+    sheet = [[d * root, 0, 0], [d * root / 2, 1.5 * d, 0], [0, 0, v]]
+    return [
+        (1, Atoms(f"{element}2", [[0, 0, 0], [d, 0, 0]], cell=[v, v, v], pbc=True)),
+        (2, Atoms(element, cell=[d, v, v], pbc=True)),
+        (3, Atoms(f"{element}2", [[0, 0, 0], [0, d, 0]], cell=sheet, pbc=True)),
+        (4, bulk(element, "diamond", a=4.0 * d / root)),
+        (4, Atoms(element, cell=[d, d, v], pbc=True)),
+        (6, bulk(element, "sc", a=d)),
+        (14, bulk(element, "bcc", a=2.0 * d / root)),  # the second six are nearly as near
+        (12, bulk(element, "fcc", a=d * math.sqrt(2.0))),
+    ]

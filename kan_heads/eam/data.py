@@ -38,6 +38,7 @@ class Frame:
         relax: whether its atoms stand where a relaxation left them is unknown: the model places them.
         group: structures of one group stay on one side of a split.
         number: place in the file.
+        is_bound: whether the energy is only what it must not lie below.
     """
 
     atoms: Atoms
@@ -46,6 +47,7 @@ class Frame:
     relax: bool
     group: Hashable
     number: int
+    is_bound: bool = False
 
 
 def read_labelled(

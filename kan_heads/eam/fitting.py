@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from kan_heads.eam.binding import rose_frames
+from kan_heads.eam.binding import floor_frames, rose_frames
 from kan_heads.eam.config import EAMConfig
 from kan_heads.eam.data import Frame
 from kan_heads.eam.potential import Potential
@@ -30,8 +30,8 @@ def fit_potential(
         parts: training, validation and test set; single free atoms among them give the cohesive energy.
         settings: of the fit.
         cohesive_energy: eV per atom of the structure of lowest energy below free atoms.
-        bulk_modulus: GPa; with it the stretched crystal follows the universal binding curve, which is
-            given to the fit only and counts in no error.
+        bulk_modulus: GPa; with it the stretched crystal follows the universal binding curve, and open
+            structures are kept above the crystal. These are given to the fit only and count in no error.
         say: hears the number of the round and both losses.
 
     Returns:
@@ -54,7 +54,9 @@ def fit_potential(
         raise ConfigError(f"cohesive energy: {cohesive_energy:g} eV per atom must be above 0")
     potential = Potential(config)
     lowest = min(train, key=lambda frame: frame.energy / len(frame.atoms))
-    beyond = [] if bulk_modulus is None else rose_frames(lowest, cohesive_energy, bulk_modulus)
+    beyond = []
+    if bulk_modulus is not None:
+        beyond = rose_frames(lowest, cohesive_energy, bulk_modulus) + floor_frames(lowest, cohesive_energy)
     curve = fit(potential, [*train, *beyond], validation, settings, cohesive_energy, say)
     potential.history = {
         "rounds": len(curve),

@@ -81,7 +81,9 @@ def residuals(
     batch = part.placed(potential, own)
     energy, stress = potential.energy_and_stress(batch, jacobian, own)
     weight = 1.0 / (1.0 + (part.energies - part.energies.min()) / settings.softening)  # (n_frames,)
-    kinds = [(energy / batch.counts + potential.reference - part.energies, settings.energy_tolerance)]
+    wrong = energy / batch.counts + potential.reference - part.energies  # (n_frames,)
+    wrong = torch.where(part.is_bound, wrong.clamp_max(0.0), wrong)
+    kinds = [(wrong, settings.energy_tolerance)]
     weights = [weight / len(weight) ** 0.5]
     if settings.stress_weight > 0 and part.has_stress.any():
         kinds += [(stress[:, a, b] - part.stresses[:, a, b], settings.stress_tolerance) for a, b in VOIGT]
