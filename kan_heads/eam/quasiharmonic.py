@@ -117,12 +117,12 @@ def _thermal(potential: Potential, crystal: Atoms, temperatures: Sequence[float]
     phonons.produce_force_constants()
     phonons.symmetrize_force_constants()
     phonons.run_mesh([_MESH] * 3)
-    lowest = float(phonons.get_mesh_dict()["frequencies"].min())
+    lowest = float(phonons.mesh.frequencies.min())
     if lowest < _IMAGINARY:
         volume = crystal.cell.volume / len(crystal)
         raise ModelError(
             f"the crystal is unstable at {volume:.2f} Å^3 per atom (a phonon of {lowest:.2f} THz)"
         )
     phonons.run_thermal_properties(temperatures=temperatures, cutoff_frequency=_SILENT)
-    found = phonons.get_thermal_properties_dict()
-    return found["free_energy"], found["entropy"], found["heat_capacity"]
+    found = phonons.thermal_properties
+    return found.free_energy, found.entropy, found.heat_capacity

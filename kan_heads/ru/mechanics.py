@@ -159,9 +159,9 @@ def fit_ruthenium(
     from kan_heads.eam.fitting import fit_potential
     from kan_heads.eam.training import FitSettings
 
-    config = EAMConfig(element="Ru", kind=kind, cutoff=6.0, inner=2.0, grid_size=24)
+    config = EAMConfig(element="Ru", kind=kind, cutoff=6.0, inner=2.0, grid_size=20)
     settings = FitSettings(
-        rounds=5, energy_tolerance=3e-4, stress_tolerance=1e-4, softening=0.005, smoothness=1e-3
+        rounds=4, energy_tolerance=5e-4, stress_tolerance=7e-5, softening=0.008, smoothness=1e-3
     )
     parts = split_by_group(frames, seed=seed)
     labels = voigt_reuss_hill(hexagonal_matrix(label_constants(frames)[0]))
