@@ -21,6 +21,7 @@ _STRETCHES = np.linspace(1.06, 1.9, 15)
 _DISTANCES = np.linspace(0.72, 1.3, 15)
 _CLOSE_PACKED = 12
 _VACUUM = 30.0  # Å
+_TOLERANCE = 0.05  # eV per atom; neither is more than a rule
 
 
 def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> list[Frame]:
@@ -56,7 +57,7 @@ def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> l
         atoms.set_cell(lowest.atoms.cell.array * stretch, scale_atoms=True)
         a = (stretch - 1.0) / scale
         energy = n * (free - cohesive_energy * (1.0 + a) * math.exp(-a))
-        frames.append(Frame(atoms, energy, None, False, "binding curve", k))
+        frames.append(Frame(atoms, energy, None, False, "binding curve", k, tolerance=_TOLERANCE))
     return frames
 
 
@@ -89,7 +90,10 @@ def floor_frames(lowest: Frame, cohesive_energy: float) -> list[Frame]:
                 0.5 * cohesive_energy * (1.0 + math.sqrt(min(neighbours, _CLOSE_PACKED) / _CLOSE_PACKED))
             )
             energy = len(atoms) * (free - binding)
-            frames.append(Frame(atoms, energy, None, False, "bound", len(frames), is_bound=True))
+            place = len(frames)
+            frames.append(
+                Frame(atoms, energy, None, False, "bound", place, is_bound=True, tolerance=_TOLERANCE)
+            )
     return frames
 
 
@@ -107,6 +111,4 @@ def _open_structures(element: str, d: float) -> list[tuple[int, Atoms]]:
         (4, bulk(element, "diamond", a=4.0 * d / root)),
         (4, Atoms(element, cell=[d, d, v], pbc=True)),
         (6, bulk(element, "sc", a=d)),
-        (14, bulk(element, "bcc", a=2.0 * d / root)),  # the second six are nearly as near
-        (12, bulk(element, "fcc", a=d * math.sqrt(2.0))),
     ]

@@ -39,6 +39,7 @@ class Frame:
         group: structures of one group stay on one side of a split.
         number: place in the file.
         is_bound: whether the energy is only what it must not lie below.
+        tolerance: the least tolerance of the energy in a fit, eV per atom.
     """
 
     atoms: Atoms
@@ -48,6 +49,7 @@ class Frame:
     group: Hashable
     number: int
     is_bound: bool = False
+    tolerance: float = 0.0
 
 
 def read_labelled(

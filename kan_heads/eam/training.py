@@ -84,7 +84,7 @@ def residuals(
     wrong = energy / batch.counts + potential.reference - part.energies  # (n_frames,)
     wrong = torch.where(part.is_bound, wrong.clamp_max(0.0), wrong)
     kinds = [(wrong, settings.energy_tolerance)]
-    weights = [weight / len(weight) ** 0.5]
+    weights = [weight.minimum(settings.energy_tolerance / part.tolerances) / len(weight) ** 0.5]
     if settings.stress_weight > 0 and part.has_stress.any():
         kinds += [(stress[:, a, b] - part.stresses[:, a, b], settings.stress_tolerance) for a, b in VOIGT]
         shear = [1.0 if a == b else 2.0 for a, b in VOIGT]  # they stand twice in the matrix
