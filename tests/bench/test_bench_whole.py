@@ -166,7 +166,9 @@ def test_ctrl_c_ends_everything_in_one_line(tmp_path):
     settings = yaml.safe_load((BENCHMARKS / "budgets" / "smoke.yaml").read_text())["settings"]
     settings["allegro"] = [*settings["allegro"], "n_epochs=3000"]  # not over before it is stopped
     folder = declare(tmp_path, 3, ("output",), baseline="output", settings=settings)
-    with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
+    # A shell's background jobs ignore the signal, and so would what they start.
+    options = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, **options) as first:
         begun(folder, KAN)
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
         heard = first.communicate(timeout=60)[1]
