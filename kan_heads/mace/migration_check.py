@@ -1,12 +1,12 @@
 """Run a model of e3nn 0.4 and the one made out of it on one structure, and compare."""
 
-import contextlib
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from kan_heads.errors import ModelError, first_line
+from kan_heads.precision import default_dtype
 
 # Largest difference that rounding explains, relative to the largest value.
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
@@ -62,17 +62,6 @@ def heads_of(model: nn.Module) -> List[str]:
 def dtype_of(model: nn.Module) -> torch.dtype:
     """Returns the precision of the parameters, as MACE determines it."""
     return next(model.parameters()).dtype
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Sets torch's default precision while it lasts, also if an error ends it."""
-    previous = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(previous)
 
 
 def _complete(model: nn.Module) -> None:

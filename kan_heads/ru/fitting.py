@@ -12,6 +12,7 @@ import torch
 
 from kan_heads.errors import DataError
 from kan_heads.kan.config import unknown_name
+from kan_heads.precision import default_dtype
 from kan_heads.ru import features, graphs, models, training
 from kan_heads.ru.dataset import Split, Structures
 from kan_heads.ru.features import PCA, Targets
@@ -181,17 +182,19 @@ def train(
         DataError: the predictions are not finite.
     """
     chosen = candidate(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        inputs, module = chosen.build(descriptors, fitted)
-    x = torch.as_tensor(inputs, dtype=torch.float32)
-    y = torch.as_tensor(targets.normalised, dtype=torch.float32)
-    started = time.perf_counter()
-    parts = {part: torch.as_tensor(np.sort(split[part])) for part in ("train", "val")}
-    training.fit(module, *((x[rows], y[rows]) for rows in parts.values()), seed=seed, epochs=epochs)
-    seconds = time.perf_counter() - started
-    with torch.no_grad():
-        normalised = module(x).double().numpy()
+    # nequip leaves float64 behind; the published models are float32.
+    with default_dtype(torch.float32):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            inputs, module = chosen.build(descriptors, fitted)
+        x = torch.as_tensor(inputs, dtype=torch.float32)
+        y = torch.as_tensor(targets.normalised, dtype=torch.float32)
+        started = time.perf_counter()
+        parts = {part: torch.as_tensor(np.sort(split[part])) for part in ("train", "val")}
+        training.fit(module, *((x[rows], y[rows]) for rows in parts.values()), seed=seed, epochs=epochs)
+        seconds = time.perf_counter() - started
+        with torch.no_grad():
+            normalised = module(x).double().numpy()
     if not np.isfinite(normalised).all():
         raise DataError(f"{chosen.label}: training diverged; try another --seed")
     return Fitted(normalised, targets.scaling.undo(normalised), seconds)

@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("lightning", reason="needs the extra [ru]")
 pytest.importorskip("ase", reason="needs the extra [ru]")
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from kan_heads.cli.app import app
 from kan_heads.errors import ConfigError, DataError
+from kan_heads.precision import default_dtype
 from kan_heads.ru import dataset, rendering, table1
 from kan_heads.ru.published import TABLE_1
 
@@ -155,6 +157,15 @@ def test_command_line_writes_rows(path, tmp_path):
     ]
     assert found[0]["published"]["mae"] == [0.34, 0.27, 0.29]
     assert found[0]["mae"] != found[0]["published"]["mae"]
+
+
+def test_torch_s_default_precision_changes_nothing(path):
+    errors = []
+    for dtype in (torch.float32, torch.float64):
+        with default_dtype(dtype):
+            rows = table1.table1_rows(path, models=["kan", "calhousnet"], epochs=2)
+        errors.append([row.mae for row in rows])
+    assert errors[0] == errors[1]
 
 
 def test_unknown_models_and_protocols_are_named(structures):
