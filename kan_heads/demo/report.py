@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kan_heads.markdown import bullets, document, table
+
 COLUMNS = (
     "readout",
     "validation force MAE (eV/Å)",
@@ -82,9 +84,7 @@ def _number(value: float | None) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """The table and its notes as Markdown."""
-    lines = [COLUMNS, ("---",) + ("---:",) * (len(COLUMNS) - 1), *rows(results)]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    return f"{table}\n\n" + "\n".join(f"- {note}" for note in notes(results)) + "\n"
+    return document([table(COLUMNS, rows(results)), bullets(notes(results))])
 
 
 def write(results: dict[str, Any], out: Path) -> None:

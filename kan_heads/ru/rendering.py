@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from kan_heads import markdown
 from kan_heads.ru.table1 import PROTOCOLS, Row
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def terminal(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[Row]) -> str:
     """The same as Markdown: a table for each protocol, and the notes.
 
     Args:
@@ -101,9 +102,7 @@ def markdown(rows: Sequence[Row]) -> str:
     blocks = []
     for name, part in _parts(rows):
         headings = ["", *_HEADINGS, *(_PUBLISHED if name == "published" else ())]
-        rule = ["---"] + ["---:"] * (len(headings) - 1)
-        lines = [headings, rule, *(_cells(row, " / ") for row in part)]
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("*", "\\*")
-        blocks += [f"{caption(part[0])}.", table]
+        lines = [_cells(row, " / ") for row in part]
+        blocks += [f"{caption(part[0])}.", markdown.table(headings, lines).replace("*", "\\*")]
     blocks += [note.replace("*:", "\\*:") for note in notes(rows)]
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(blocks)

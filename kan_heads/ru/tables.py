@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kan_heads import markdown
 from kan_heads.elastic import HEXAGONAL
 from kan_heads.machine import machine
 from kan_heads.ru import mechanics, rendering
@@ -67,11 +68,11 @@ def make_tables(
 def render(record: dict[str, Any]) -> str:
     """Lays out what ``tables.json`` holds as Markdown."""
     rows = [row_of(plain) for plain in record["table1"]]
-    sections = ["# Ruthenium: Tables 1 to 3", "## Table 1", rendering.markdown(rows)]
+    sections = ["# Ruthenium: Tables 1 to 3", "## Table 1", rendering.as_markdown(rows)]
     sections += ["## Errors of the potentials", _errors(record)]
     sections += ["## Table 2: properties from the potentials' own stresses", _table2(record), _notes(record)]
     sections += ["## Table 3: elastic constants from LAMMPS (GPa)", _table3(record)]
-    return "\n\n".join(sections) + "\n"
+    return markdown.document(sections)
 
 
 def _errors(record: dict[str, Any]) -> str:
@@ -81,7 +82,7 @@ def _errors(record: dict[str, Any]) -> str:
             counts = f"{error['n_frames']} ({error['n_stresses']} stresses)"
             lines.append((kind, name, counts, f"{error['energy']:.1f}", f"{error['stress']:.3f}"))
     heading = ("potential", "set", "structures", "energy MAE (meV/atom)", "stress MAE (GPa)")
-    return markdown_table(heading, lines)
+    return markdown.table(heading, lines, left=3)
 
 
 def _table2(record: dict[str, Any]) -> str:
@@ -97,7 +98,7 @@ def _table2(record: dict[str, Any]) -> str:
         cells = [_against(ours[kind][name], label, name) for kind in _KINDS]
         lines.append((name + unit, *cells, *(_plain(v, name) for v in (label, reference, published))))
     heading = ("property", "KAN-EAM", "KAN pair", "DFT labels", "paper's reference", "published*")
-    return markdown_table(heading, lines)
+    return markdown.table(heading, lines)
 
 
 def _table3(record: dict[str, Any]) -> str:
@@ -109,7 +110,7 @@ def _table3(record: dict[str, Any]) -> str:
         cells = [_against(value, label, name) for value in ours]
         lines.append((name, *cells, *(_plain(v, name) for v in (label, *published))))
     heading = ("", "eam/fs", "table", "DFT labels", "published table*", "published FS", "paper's reference")
-    return markdown_table(heading, lines)
+    return markdown.table(heading, lines)
 
 
 def _notes(record: dict[str, Any]) -> str:
@@ -140,14 +141,3 @@ def _against(value: float | None, label: float | None, name: str) -> str:
     if value is None or label is None:
         return _plain(value, name)
     return f"{_plain(value, name)} ({100.0 * (value / label - 1.0):+.1f} %)"
-
-
-def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Lays out a table in Markdown, columns aligned."""
-    rows = [list(heading), *(list(line) for line in lines)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(heading))]
-    text = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    text.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    return "\n".join(text)

@@ -16,7 +16,7 @@ from bench_records import report, table_rows
 
 from kan_heads.bench.report import bars, write
 from kan_heads.bench.report.html import anchor
-from kan_heads.bench.report.markdown import escape
+from kan_heads.markdown import escape
 from kan_heads.bench.report.runs import join
 
 MLP, KAN, LINEAR = "allegro/hfo2-mlp", "allegro/hfo2-all-gaussian", "allegro/hfo2-output-linear"

@@ -124,7 +124,7 @@ def test_constants_are_the_best_ones(rows):
 
 
 def test_published_values_stand_only_beside_the_published_protocol(rows):
-    text = rendering.markdown(rows)
+    text = rendering.as_markdown(rows)
     published, grouped = text.split("Whole strains")
     assert "| published MAE |" in published
     assert "0.36 / 0.30 / 0.31" in published

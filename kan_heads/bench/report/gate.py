@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kan_heads.bench.report.markdown import escape
+from kan_heads.markdown import escape
 from kan_heads.bench.report.numbers import number, plus_minus
 from kan_heads.bench.report.runs import RowRuns
 from kan_heads.bench.report.samples import LEAST_SEEDS, Sample

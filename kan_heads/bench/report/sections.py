@@ -11,7 +11,7 @@ from kan_heads.bench.report.configurations import rows as configurations
 from kan_heads.bench.report.equal_time import equal_time
 from kan_heads.bench.report.figures import Picture
 from kan_heads.bench.report.gate import LARGEST_DRIFT, gate, gate_length
-from kan_heads.bench.report.markdown import bullets, escape, image, table
+from kan_heads.markdown import bullets, escape, image, table
 from kan_heads.bench.report.numbers import NONE, measured, number, percent, printed
 from kan_heads.bench.report.runs import (
     SECONDS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kan_heads.bench.report import provenance
 from kan_heads.bench.report.figures import pictures_of
-from kan_heads.bench.report.markdown import bullets, document, escape
+from kan_heads.markdown import bullets, document, escape
 from kan_heads.bench.report.numbers import NONE
 from kan_heads.bench.report.runs import Record, join
 from kan_heads.bench.report.samples import LEAST_SEEDS
