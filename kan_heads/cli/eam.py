@@ -148,18 +148,14 @@ def elastic(
     structure: Annotated[str, typer.Argument(help="A crystal, any file that ASE reads; its cell is kept.")],
 ) -> None:
     """Prints the elastic constants of a crystal at its cell, atoms at rest, and moduli (GPa)."""
-    import ase.io
-
+    from kan_heads.data.frames import read_frames
     from kan_heads.eam import load_potential
     from kan_heads.eam.relaxed import relaxed_energy_and_stress
     from kan_heads.elastic import GPA, elastic_constants, voigt_reuss_hill
-    from kan_heads.errors import DataError, first_line
+    from kan_heads.errors import DataError
 
     fitted = load_potential(potential)
-    try:
-        crystal = ase.io.read(structure)
-    except Exception as error:
-        raise DataError(f"{structure}: ASE cannot read it ({first_line(error)})") from None
+    ((_, crystal),) = read_frames(structure)
     element = fitted.config.element
     if not crystal.pbc.all() or set(crystal.get_chemical_symbols()) != {element}:
         raise DataError(f"{structure}: expected a crystal of {element}, periodic in three directions")

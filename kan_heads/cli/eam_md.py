@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +15,7 @@ from kan_heads.errors import ConfigError
 if TYPE_CHECKING:
     from kan_heads.eam import Potential
 
+_T = TypeVar("_T")
 _Potential = Annotated[str, typer.Argument(help="What kan-heads eam train wrote.")]
 _Out = Annotated[Path, typer.Option(help="Folder for results; a run that was killed goes on there.")]
 _Structure = Annotated[
@@ -36,7 +38,7 @@ def export(
         typer.Option("--format", help="eam/fs; for pair potentials also table or overlay (table + lj/cut)."),
     ] = "eam/fs",
     inner: Annotated[float | None, typer.Option(help="Where a table starts, Å; LAMMPS stops below.")] = None,
-    points: Annotated[int | None, typer.Option(help="Points of the tables; default 10000.")] = None,
+    points: Annotated[int, typer.Option(help="Points of the tables.")] = 10_000,
     structure: Annotated[
         str | None, typer.Option(help="Structures that are to be run: warns of distances out of range.")
     ] = None,
@@ -46,30 +48,16 @@ def export(
     They run wherever LAMMPS does: under MPI, with -sf omp on threads, with -sf kk on GPUs.
     """
     from kan_heads.eam import load_potential
-    from kan_heads.eam.export import FORMATS, Export
-    from kan_heads.eam.setfl import write_setfl
-    from kan_heads.eam.table import write_overlay, write_table
-    from kan_heads.kan.config import unknown_name
+    from kan_heads.eam.export import export as write
 
-    if form not in FORMATS:
-        raise unknown_name("--format", form, FORMATS)
-    if form == "eam/fs" and inner is not None:
-        raise ConfigError("--inner: a file for eam/fs starts at 0; leave it out")
     if form == "overlay" and out.is_file():
         raise ConfigError(f"--out {out}: is a file; overlay writes a folder")
     if form != "overlay" and out.is_dir():
         raise ConfigError(f"--out {out}: is a folder; name a file in it")
     loaded = load_potential(potential)
-    n = 10_000 if points is None else points
-    made: Export
     try:
         (out if form == "overlay" else out.parent).mkdir(parents=True, exist_ok=True)
-        if form == "eam/fs":
-            made = write_setfl(loaded, out, n + 1, n + 1)
-        elif form == "table":
-            made = write_table(loaded, out, inner, n)
-        else:
-            made = write_overlay(loaded, out, inner=inner, n=n)
+        made = write(loaded, form, out, inner, points)
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
     for line in ["units metal", *made.commands()]:
@@ -105,22 +93,19 @@ def heat(
     from kan_heads.eam.heating import HeatingSettings
     from kan_heads.eam.heating import heat as run
 
-    changes: dict[str, Any] = {
-        "size": size,
-        "rate": rate,
-        "hot": to,
-        "distributions": None if rdf is None else tuple(rdf),
-        "structure": structure,
-        "a": a,
-        "c": c,
-        "timestep": timestep,
-        "seed": seed,
-    }
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if "distributions" not in changes:
-        standard = (*HeatingSettings.distributions[:-1], max(to - 100.0, 300.0))
-        changes["distributions"] = tuple(kelvin for kelvin in standard if kelvin <= to)
-    settings = HeatingSettings.quick(**changes) if quick else HeatingSettings(**changes)
+    standard = (*HeatingSettings.distributions[:-1], max(to - 100.0, 300.0))
+    settings = _settings(
+        HeatingSettings.quick if quick else HeatingSettings,
+        size=size,
+        rate=rate,
+        hot=to,
+        distributions=tuple(kelvin for kelvin in standard if kelvin <= to) if rdf is None else tuple(rdf),
+        structure=structure,
+        a=a,
+        c=c,
+        timestep=timestep,
+        seed=seed,
+    )
     loaded, bar = _load(potential, out), _Bar()
     with bar:
         result = run(loaded, out, settings, lambda name, step, steps: bar.show(name, step, steps))
@@ -148,7 +133,7 @@ def melt(
         float | None, typer.Option("--ps", help="ps with both phases; default 200, quick 60.")
     ] = None,
     attempts: Annotated[
-        int | None, typer.Option(help="Starts before it gives up; default 6, quick 4.")
+        int | None, typer.Option(help="Starts before it gives up; default 6, quick 3.")
     ] = None,
     structure: _Structure = None,
     a: _A = None,
@@ -165,18 +150,17 @@ def melt(
     from kan_heads.eam.coexistence import CoexistenceSettings
     from kan_heads.eam.coexistence import melt as coexist
 
-    changes: dict[str, Any] = {
-        "guess": guess,
-        "run": run,
-        "attempts": attempts,
-        "structure": structure,
-        "a": a,
-        "c": c,
-        "timestep": timestep,
-        "seed": seed,
-    }
-    changes = {name: value for name, value in changes.items() if value is not None}
-    settings = CoexistenceSettings.quick(**changes) if quick else CoexistenceSettings(**changes)
+    settings = _settings(
+        CoexistenceSettings.quick if quick else CoexistenceSettings,
+        guess=guess,
+        run=run,
+        attempts=attempts,
+        structure=structure,
+        a=a,
+        c=c,
+        timestep=timestep,
+        seed=seed,
+    )
     loaded, bar = _load(potential, out), _Bar()
     with bar:
         result = coexist(
@@ -199,6 +183,11 @@ def melt(
         typer.echo(f"no coexistence; bounds of the melting point: lower {low}, upper {high}")
     _mention(result["element"])
     typer.echo(f"written: {out}/coexistence.json, coexistence.png")
+
+
+def _settings(make: Callable[..., _T], **options: Any) -> _T:
+    """Settings with the options that were given; the others keep their defaults."""
+    return make(**{name: value for name, value in options.items() if value is not None})
 
 
 class _Bar:
@@ -233,8 +222,8 @@ def _load(potential: str, out: Path) -> Potential:
 def _check_structures(path: str, made: Any, loaded: Potential) -> None:
     import warnings
 
+    from kan_heads.data.frames import read_frames
     from kan_heads.eam.export import check_range
-    from kan_heads.etgnn.structures import read_frames
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -50,10 +50,11 @@ def predict(
     epsilon = _check_options(out, form, (model, structure), dielectric, symprec)
     import numpy as np
 
+    from kan_heads.data.frames import read_frames
     from kan_heads.data.progress import track
     from kan_heads.etgnn import structures
 
-    frames = structures.read_frames(structure, index)
+    frames = read_frames(structure, index)
     if form == "born" and len(frames) > 1:
         raise ConfigError(f"--index {index}: chooses {len(frames)} structures, BORN is of one; choose one")
     with stage("Loading the model"):

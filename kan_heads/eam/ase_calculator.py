@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any, ClassVar
 
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from kan_heads.eam.batch import Batch, make_batch
+from kan_heads.eam.batch import make_batch
 from kan_heads.eam.potential import Potential, load_potential
 from kan_heads.errors import DataError
 
@@ -56,24 +54,11 @@ class EAMCalculator(Calculator):
         others = sorted(set(self.atoms.get_chemical_symbols()) - {element})
         if others:
             raise DataError(f"the structure has {', '.join(others)}; the potential is of {element}")
-        energy, forces, virial = _evaluate(
-            self.potential, make_batch([self.atoms], self.potential.config.cutoff)
-        )
-        total = energy + self.reference * len(self.atoms)
+        batch = make_batch([self.atoms], self.potential.config.cutoff)
+        energy, forces, virial = self.potential.energy_forces_and_virial(batch)
+        total = float(energy) + self.reference * len(self.atoms)
         self.results = {"energy": total, "free_energy": total, "forces": forces.numpy()}
         if self.atoms.cell.rank == 3:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(virial.numpy() / self.atoms.get_volume())
+            self.results["stress"] = full_3x3_to_voigt_6_stress(virial[0].numpy() / self.atoms.get_volume())
         elif "stress" in properties:
             raise PropertyNotImplementedError("a structure without a cell has no stress")
-
-
-def _evaluate(potential: Potential, batch: Batch) -> tuple[float, torch.Tensor, torch.Tensor]:
-    """Energy in eV, forces in eV/Å, ``(n_atoms, 3)``, and derivative by strain in eV, ``(3, 3)``."""
-    vectors = batch.vectors.clone().requires_grad_()  # (n_edges, 3)
-    with torch.enable_grad():
-        energy = potential(dataclasses.replace(batch, vectors=vectors)).sum()
-        (slope,) = torch.autograd.grad(energy, vectors)  # (n_edges, 3)
-    forces = torch.zeros(len(batch.frame), 3, dtype=torch.float64)
-    forces = forces.index_add(0, batch.first, slope).index_add(0, batch.second, -slope)
-    virial = batch.vectors.mT @ slope
-    return float(energy.detach()), forces, 0.5 * (virial + virial.mT)

@@ -49,13 +49,17 @@ class Export:
         return [template.replace("{file}", name) for template in self.templates]
 
 
-def export(potential: Potential, style: str, path: str | Path) -> Export:
+def export(
+    potential: Potential, style: str, path: str | Path, inner: float | None = None, n: int = 10_000
+) -> Export:
     """Writes a potential in one of LAMMPS' forms, with an example input beside it.
 
     Args:
         potential: a fitted potential.
         style: one of ``eam/fs``, ``table`` and ``overlay``.
         path: the file; for ``overlay`` the folder.
+        inner: where a table starts, Å; see :func:`kan_heads.eam.table.write_table`.
+        n: points of a table; intervals of ``eam/fs``.
 
     Raises:
         ConfigError: if the style is unknown, does not fit the potential, or nothing was fitted.
@@ -64,10 +68,14 @@ def export(potential: Potential, style: str, path: str | Path) -> Export:
     from kan_heads.eam.table import write_overlay, write_table
     from kan_heads.kan.config import unknown_name
 
-    writers = {"eam/fs": write_setfl, "table": write_table, "overlay": write_overlay}
-    if style not in writers:
+    if style not in FORMATS:
         raise unknown_name("--format", style, FORMATS)
-    return writers[style](potential, path)
+    if style == "eam/fs":
+        if inner is not None:
+            raise ConfigError("--inner: a file for eam/fs starts at 0; leave it out")
+        return write_setfl(potential, path, n + 1, n + 1)
+    write = write_table if style == "table" else write_overlay
+    return write(potential, path, inner=inner, n=n)
 
 
 def check_fitted(potential: Potential) -> None:

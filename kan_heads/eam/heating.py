@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 
 from kan_heads.eam.crystals import check_box, crystal
-from kan_heads.eam.export import Export
+from kan_heads.eam.export import Export, export
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.segments import Segments, Snapshot, Stage
-from kan_heads.eam.setfl import write_setfl
-from kan_heads.eam.table import write_table
 from kan_heads.errors import ConfigError
 
 _BIN = 0.05  # Å
@@ -122,10 +120,10 @@ class HeatingSettings:
 def native_files(potential: Potential, folder: Path) -> Export:
     """Writes what a run needs: a setfl file, or for a pair potential a table that starts very close."""
     folder.mkdir(parents=True, exist_ok=True)
-    element = potential.config.element
-    if potential.config.kind == "pair":
-        return write_table(potential, folder / f"{element}.table", inner=0.25 * potential.config.inner)
-    return write_setfl(potential, folder / f"{element}.eam.fs")
+    config = potential.config
+    if config.kind == "pair":
+        return export(potential, "table", folder / f"{config.element}.table", inner=0.25 * config.inner)
+    return export(potential, "eam/fs", folder / f"{config.element}.eam.fs")
 
 
 def relaxation() -> tuple[str, ...]:
@@ -170,7 +168,7 @@ def heat(
     element = potential.config.element
     template = crystal(element, (settings.size,) * 3, settings.structure, settings.a, settings.c)
     check_box(template, potential.config.cutoff)
-    export = native_files(potential, out)
+    files = native_files(potential, out)
     edges = np.arange(0.0, min(_FARTHEST, 0.5 * template.cell.lengths().min()) + 1e-9, _BIN)
 
     def measure(now: Snapshot) -> dict[str, Any]:
@@ -191,7 +189,7 @@ def heat(
     # The ramp has the same slope wherever it ends.
     depends = {name: value for name, value in record.items() if name not in ("hot", "distributions")}
     state = out / "heating-state"
-    run = Segments(state, export, depends, settings.stages, 1e-3 * settings.timestep, settings.interval)
+    run = Segments(state, files, depends, settings.stages, 1e-3 * settings.timestep, settings.interval)
     start = time.perf_counter()
     found = run.run(
         lambda: template, relaxation(), measure, template, lambda name, step: say(name, step, run.steps)

@@ -115,13 +115,22 @@ class Potential(torch.nn.Module):
         stress = virial / batch.volumes.reshape(-1, 1, 1)
         return (energy, stress) if differentiable else (energy.detach(), stress)
 
-    def energy_and_forces(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Returns energies in eV, ``(n_frames,)``, and forces in eV/Å, ``(n_atoms, 3)``."""
-        displacements = torch.zeros(len(batch.frame), 3, dtype=torch.float64, requires_grad=True)
+    def energy_forces_and_virial(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns everything that dynamics ask for, by one derivative.
+
+        Returns:
+            Energies in eV, ``(n_frames,)``; forces in eV/Å, ``(n_atoms, 3)``; derivatives by strain in eV,
+            ``(n_frames, 3, 3)``, which exist without a cell too.
+        """
+        vectors = batch.vectors.clone().requires_grad_()  # (n_edges, 3)
         with torch.enable_grad():
-            energy = self(batch.moved(displacements))
-            (gradient,) = torch.autograd.grad(energy.sum(), displacements)
-        return energy.detach(), -gradient
+            energy = self(dataclasses.replace(batch, vectors=vectors))
+            (slope,) = torch.autograd.grad(energy.sum(), vectors)  # (n_edges, 3)
+        forces = slope.new_zeros(len(batch.frame), 3)
+        forces = forces.index_add(0, batch.first, slope).index_add(0, batch.second, -slope)
+        of_edge = batch.vectors.unsqueeze(-1) * slope.unsqueeze(-2)  # (n_edges, 3, 3)
+        virial = slope.new_zeros(batch.n_frames, 3, 3).index_add(0, batch.frame[batch.first], of_edge)
+        return energy.detach(), forces, 0.5 * (virial + virial.mT)
 
     def save(self, path: str | Path) -> None:
         """Writes the potential as JSON, every number to the last digit."""

@@ -16,8 +16,8 @@ from bench_records import report, table_rows
 
 from kan_heads.bench.report import bars, write
 from kan_heads.bench.report.html import anchor
-from kan_heads.markdown import escape
 from kan_heads.bench.report.runs import join
+from kan_heads.markdown import escape
 
 MLP, KAN, LINEAR = "allegro/hfo2-mlp", "allegro/hfo2-all-gaussian", "allegro/hfo2-output-linear"
 NASTY = r"a <b> & c|d *e* _f_ `g` [h](i) $j$ ~~k~~ l\m"

@@ -27,7 +27,7 @@ def potential(request):
 
 
 def forces_of(potential, atoms):
-    return potential.energy_and_forces(make_batch([atoms], potential.config.cutoff))[1].numpy()
+    return potential.energy_forces_and_virial(make_batch([atoms], potential.config.cutoff))[1].numpy()
 
 
 def test_energy_is_that_of_the_formula(potential):

@@ -18,10 +18,10 @@ import etgnn_predictions
 from etgnn_predictions import CRYSTAL, labelled, molecule, run, with_nan
 
 from kan_heads.data import born_charges
+from kan_heads.data.frames import read_frames
 from kan_heads.errors import ConfigError, DataError, KanHeadsError
 from kan_heads.etgnn.born_file import parse_dielectric, write_born
 from kan_heads.etgnn.predict import TensorPredictor
-from kan_heads.etgnn.structures import read_frames
 
 
 @pytest.fixture

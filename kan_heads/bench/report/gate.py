@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kan_heads.markdown import escape
 from kan_heads.bench.report.numbers import number, plus_minus
 from kan_heads.bench.report.runs import RowRuns
 from kan_heads.bench.report.samples import LEAST_SEEDS, Sample
+from kan_heads.markdown import escape
 
 #: In meV/atom/ps, up or down: a tenth of the thermal energy of 300 K in a few ps.
 LARGEST_DRIFT = 5.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kan_heads.markdown import bullets, escape, table
 from kan_heads.bench.report.numbers import NONE, number
 from kan_heads.bench.report.runs import SETS, Record, TableRuns, has_published, split_metric, threads
 from kan_heads.bench.tables import Table
+from kan_heads.markdown import bullets, escape, table
 
 #: Frames that the paper trained on, where it says how many.
 _PUBLISHED_TRAINING_FRAMES = {"carbon": 4080}

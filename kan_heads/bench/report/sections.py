@@ -11,7 +11,6 @@ from kan_heads.bench.report.configurations import rows as configurations
 from kan_heads.bench.report.equal_time import equal_time
 from kan_heads.bench.report.figures import Picture
 from kan_heads.bench.report.gate import LARGEST_DRIFT, gate, gate_length
-from kan_heads.markdown import bullets, escape, image, table
 from kan_heads.bench.report.numbers import NONE, measured, number, percent, printed
 from kan_heads.bench.report.runs import (
     SECONDS,
@@ -25,6 +24,7 @@ from kan_heads.bench.report.runs import (
 from kan_heads.bench.report.samples import LEAST_SEEDS, Sample, relative_change
 from kan_heads.bench.report.verdicts import Verdict
 from kan_heads.bench.tables import Column, Table
+from kan_heads.markdown import bullets, escape, image, table
 
 _SAME = "baseline"
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from kan_heads.bench.report import provenance
 from kan_heads.bench.report.figures import pictures_of
-from kan_heads.markdown import bullets, document, escape
 from kan_heads.bench.report.numbers import NONE
 from kan_heads.bench.report.runs import Record, join
 from kan_heads.bench.report.samples import LEAST_SEEDS
 from kan_heads.bench.report.sections import section, summary, verdict_table
 from kan_heads.bench.report.verdicts import OUTCOMES, RULE, Verdict, judge
 from kan_heads.bench.tables import Table
+from kan_heads.markdown import bullets, document, escape
 
 if TYPE_CHECKING:
     from kan_heads.bench.budgets import Budget
