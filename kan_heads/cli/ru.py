@@ -17,6 +17,10 @@ Seed = Annotated[int, typer.Option(help="Seed of weights, batches and the groupe
 _WIDTH_OF_TABLES = 100  # where no terminal says otherwise
 
 
+def _say(text: str) -> None:
+    typer.echo(f"{text} ...", err=True)
+
+
 @app.command()
 def table1(
     seed: Seed = 0,
@@ -37,7 +41,7 @@ def table1(
     names = [word for word in words if word] or None
     if json is not None and (json.is_dir() or not json.absolute().parent.is_dir()):
         raise ConfigError(f"--json {json}: is a folder or lies in none that exists; name another file")
-    rows = table1_rows(data, seed, names, epochs, say=lambda text: typer.echo(f"{text} ...", err=True))
+    rows = table1_rows(data, seed, names, epochs, say=_say)
     console = Console()
     console = console if console.is_terminal else Console(width=_WIDTH_OF_TABLES)
     for table in rendering.terminal(rows):
@@ -58,7 +62,7 @@ def figures(
     """Draw Figures 2 to 5 as PNG."""
     from kan_heads.ru.figures import draw
 
-    for file in draw(out, data, seed, say=lambda text: typer.echo(f"{text} ...", err=True)):
+    for file in draw(out, data, seed, say=_say):
         typer.echo(file)
 
 
@@ -68,9 +72,9 @@ def tables(
     seed: Seed = 0,
     data: Data = None,
 ) -> None:
-    """Make Tables 1 to 3: train, fit, strain; about 10 minutes on two cores."""
+    """Make Tables 1 to 3: train, fit, strain; about 6 minutes on two cores."""
     from kan_heads.ru.tables import make_tables
 
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; name a folder")
-    typer.echo(make_tables(out, data, seed, say=lambda text: typer.echo(f"{text} ...", err=True)))
+    typer.echo(make_tables(out, data, seed, say=_say))

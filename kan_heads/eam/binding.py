@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kan_heads.eam.batch import make_batch
 from kan_heads.eam.data import Frame
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError
@@ -50,7 +51,7 @@ def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> l
     n = len(lowest.atoms)
     volume = abs(lowest.atoms.cell.volume) / n
     scale = math.sqrt(cohesive_energy / (9.0 * bulk_modulus / GPA * volume))
-    free = lowest.energy / n + cohesive_energy
+    free = lowest.energy_per_atom + cohesive_energy
     frames = []
     for k, stretch in enumerate(_STRETCHES):
         atoms = lowest.atoms.copy()
@@ -77,18 +78,14 @@ def floor_frames(lowest: Frame, cohesive_energy: float) -> list[Frame]:
 
     Source: Finnis and Sinclair, Philos. Mag. A 50, 45 (1984), for the second moment.
     """
-    from kan_heads.eam.batch import make_batch
-
     element, n = lowest.atoms.get_chemical_symbols()[0], len(lowest.atoms)
-    free = lowest.energy / n + cohesive_energy
+    free = lowest.energy_per_atom + cohesive_energy
     reach = 1.5 * (abs(lowest.atoms.cell.volume) / n) ** (1 / 3)
     nearest = float(make_batch([lowest.atoms], reach).vectors.norm(dim=-1).min())
     frames = []
     for stretch in _DISTANCES:
         for neighbours, atoms in _open_structures(element, stretch * nearest):
-            binding = (
-                0.5 * cohesive_energy * (1.0 + math.sqrt(min(neighbours, _CLOSE_PACKED) / _CLOSE_PACKED))
-            )
+            binding = 0.5 * cohesive_energy * (1.0 + math.sqrt(neighbours / _CLOSE_PACKED))
             energy = len(atoms) * (free - binding)
             place = len(frames)
             frames.append(

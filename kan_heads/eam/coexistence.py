@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kan_heads.eam.config import check_positive
 from kan_heads.eam.crystals import check_box, crystal
 from kan_heads.eam.heating import fingerprint, native_files, relaxation
 from kan_heads.eam.phases import STRUCTURES, common_neighbours
 from kan_heads.eam.potential import Potential
-from kan_heads.eam.segments import Segments, Snapshot, Stage
+from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval
 from kan_heads.eam.verdicts import next_guess, one_phase_left, verdict
 from kan_heads.errors import ConfigError
 
@@ -71,15 +72,10 @@ class CoexistenceSettings:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        for name in ("width", "length", "preparation", "run", "timestep"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: {getattr(self, name):g} must be above 0")
+        check_positive(self, "width", "length", "preparation", "run", "timestep")
         if self.guess is not None and not 0.0 < self.guess < 20_000:
             raise ConfigError(f"guess: {self.guess:g} K must lie between 0 and 20000 K")
-        if self.interval < 110:
-            raise ConfigError(
-                f"interval: {self.interval} steps must be at least 110; each sample averages 100"
-            )
+        check_interval(self.interval)
         if self.attempts < 1:
             raise ConfigError(f"attempts: {self.attempts} must be at least 1")
 

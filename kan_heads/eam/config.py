@@ -12,6 +12,18 @@ from kan_heads.kan.config import unknown_name
 KINDS = ("eam", "pair")
 
 
+def check_positive(settings: object, *names: str) -> None:
+    """Refuses settings whose numbers of these names are not positive and finite.
+
+    Raises:
+        ConfigError: names the first such setting.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not 0.0 < value < float("inf"):
+            raise ConfigError(f"{name}: {value:g} must be above 0")
+
+
 @dataclasses.dataclass(frozen=True)
 class EAMConfig:
     """What a potential is made of.

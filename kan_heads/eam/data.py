@@ -51,6 +51,16 @@ class Frame:
     is_bound: bool = False
     tolerance: float = 0.0
 
+    @property
+    def energy_per_atom(self) -> float:
+        """Energy divided by the number of atoms, eV."""
+        return self.energy / len(self.atoms)
+
+
+def lowest_frame(frames: Sequence[Frame]) -> Frame:
+    """Returns the structure of lowest energy per atom."""
+    return min(frames, key=lambda frame: frame.energy_per_atom)
+
 
 def read_labelled(
     path: str | Path, group_by: Sequence[str] = (), relax: str | None = None, stress: bool = True
@@ -149,7 +159,7 @@ def _check_elements(path: object, frames: Sequence[Frame]) -> None:
 
 
 def _check_units(path: object, frames: Sequence[Frame]) -> None:
-    per_atom = np.array([frame.energy / len(frame.atoms) for frame in frames])
+    per_atom = np.array([frame.energy_per_atom for frame in frames])
     distance = np.abs(per_atom - np.median(per_atom))
     worst = int(distance.argmax())
     if distance[worst] > _WIDEST_ENERGIES:

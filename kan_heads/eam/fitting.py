@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from kan_heads.eam.binding import floor_frames, rose_frames
 from kan_heads.eam.config import EAMConfig
-from kan_heads.eam.data import Frame
+from kan_heads.eam.data import Frame, lowest_frame
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.training import Errors, FitSettings, errors_of, fit
 from kan_heads.errors import ConfigError, DataError
@@ -43,17 +43,17 @@ def fit_potential(
     """
     free = [f.energy for part in parts for f in part if len(f.atoms) == 1 and not f.atoms.pbc.any()]
     train, validation, test = ([f for f in p if len(f.atoms) > 1 or f.atoms.pbc.any()] for p in parts)
+    lowest = lowest_frame(train)
     if cohesive_energy is None:
         if not free:
             raise DataError(
                 "the data hold no free atom, so nothing says how deep the crystal is bound; pass "
                 "--cohesive-energy in eV per atom (e.g. from ase or a handbook), or add a single atom"
             )
-        cohesive_energy = free[0] - min(f.energy / len(f.atoms) for f in train)
+        cohesive_energy = free[0] - lowest.energy_per_atom
     if not 0.0 < cohesive_energy < float("inf"):
         raise ConfigError(f"cohesive energy: {cohesive_energy:g} eV per atom must be above 0")
     potential = Potential(config)
-    lowest = min(train, key=lambda frame: frame.energy / len(frame.atoms))
     beyond = []
     if bulk_modulus is not None:
         beyond = rose_frames(lowest, cohesive_energy, bulk_modulus) + floor_frames(lowest, cohesive_energy)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from kan_heads.eam.config import check_positive
 from kan_heads.eam.crystals import check_box, crystal
 from kan_heads.eam.export import Export, export
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.eam.potential import Potential
-from kan_heads.eam.segments import Segments, Snapshot, Stage
+from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval
 from kan_heads.errors import ConfigError
 
 _BIN = 0.05  # Å
@@ -69,15 +70,10 @@ class HeatingSettings:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        for name in ("cold", "hot", "rate", "equilibration", "timestep", "tdamp", "pdamp"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: {getattr(self, name):g} must be above 0")
+        check_positive(self, "cold", "hot", "rate", "equilibration", "timestep", "tdamp", "pdamp")
         if self.hot <= self.cold:
             raise ConfigError(f"hot: {self.hot:g} K must be above cold, {self.cold:g} K")
-        if self.interval < 110:
-            raise ConfigError(
-                f"interval: {self.interval} steps must be at least 110; each sample averages 100"
-            )
+        check_interval(self.interval)
         outside = [t for t in self.distributions if not self.cold <= t <= self.hot]
         if outside:
             raise ConfigError(

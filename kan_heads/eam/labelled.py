@@ -36,7 +36,7 @@ class LabelledBatch:
     def __init__(self, frames: Sequence[Frame], cutoff: float) -> None:
         cut = [primitive(frame.atoms)[0] for frame in frames]
         self.structures: Batch = make_batch(cut, cutoff + _SKIN)
-        self.energies = torch.tensor([f.energy / len(f.atoms) for f in frames], dtype=torch.float64)
+        self.energies = torch.tensor([f.energy_per_atom for f in frames], dtype=torch.float64)
         self.tolerances = torch.tensor([f.tolerance for f in frames], dtype=torch.float64)
         self.is_bound = torch.tensor([f.is_bound for f in frames])
         self.has_stress = torch.tensor([f.stress is not None for f in frames])

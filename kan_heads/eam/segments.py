@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 _FRAMES, _BETWEEN = 10, 10
 
 
+def check_interval(steps: int) -> None:
+    """Refuses samples that would overlap.
+
+    Raises:
+        ConfigError: if the interval is hardly longer than what a sample averages over.
+    """
+    average = _FRAMES * _BETWEEN
+    if steps < average + _BETWEEN:
+        raise ConfigError(
+            f"interval: {steps} steps must be at least {average + _BETWEEN}; each sample averages {average}"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """A part of a run.

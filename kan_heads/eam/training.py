@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from kan_heads.eam.batch import make_batch
-from kan_heads.eam.data import Frame
+from kan_heads.eam.config import check_positive
+from kan_heads.eam.data import Frame, lowest_frame
 from kan_heads.eam.labelled import LabelledBatch
 from kan_heads.eam.potential import Potential
 from kan_heads.elastic import GPA, VOIGT
@@ -46,9 +47,7 @@ class FitSettings:
         """Checks each value."""
         if self.rounds < 1:
             raise ConfigError(f"rounds: {self.rounds} must be at least 1")
-        for name in ("energy_tolerance", "stress_tolerance", "softening"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: {getattr(self, name):g} must be above 0")
+        check_positive(self, "energy_tolerance", "stress_tolerance", "softening")
         for name in ("stress_weight", "smoothness"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name}: {getattr(self, name):g} must be 0 or more")
@@ -129,8 +128,8 @@ def fit(
 ) -> list[tuple[float, float]]:
     """Fits a potential and leaves the state of the best round in it.
 
-    Least squares of residuals and roughness by trust regions (``scipy.optimize.least_squares``): L-BFGS takes
-    ten times as long, for the functions' coefficients are badly conditioned.
+    Least squares of residuals and roughness by trust regions (``scipy.optimize.least_squares``): the
+    coefficients are badly conditioned, and L-BFGS was not there after two and a half times as long.
 
     Args:
         potential: a new one; its density is scaled to 1 in the structure of lowest energy.
@@ -205,8 +204,8 @@ def _start(
 
     With the density given, energies and stresses are linear in all other parameters.
     """
-    lowest = min(train, key=lambda frame: frame.energy / len(frame.atoms))
-    potential.reference = lowest.energy / len(lowest.atoms) + cohesive_energy
+    lowest = lowest_frame(train)
+    potential.reference = lowest.energy_per_atom + cohesive_energy
     problem = _Problem(potential, part, settings)
     if potential.density is None:
         _solve_linear(problem, np.full(potential.pair.edge.coefficients.numel(), True))

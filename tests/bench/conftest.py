@@ -1,7 +1,10 @@
 import shutil
 
 import pytest
+from bench_jobs import CONFIGS
 from bench_records import BENCHMARKS
+
+from kan_heads.bench import worker
 
 
 @pytest.fixture
@@ -11,3 +14,9 @@ def declared(tmp_path):
     for name in ("tables", "budgets", "published"):
         shutil.copytree(BENCHMARKS / name, folder / name)
     return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Empty folders of a run, and no data."""
+    return worker.Folders(CONFIGS, tmp_path / "records", tmp_path / "work", {})
