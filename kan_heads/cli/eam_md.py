@@ -71,7 +71,7 @@ def heat(
     potential: _Potential,
     out: _Out,
     size: Annotated[
-        int | None, typer.Option(help="Rectangular cells each way; published 10, quick 5.")
+        int | None, typer.Option(help="Rectangular cells each way; published 10, quick 6.")
     ] = None,
     to: Annotated[float, typer.Option("--to", help="K; a finished run goes on to a higher one.")] = 4000.0,
     rate: Annotated[float | None, typer.Option(help="K/ps; default 5, quick 20.")] = None,
@@ -133,7 +133,7 @@ def melt(
         float | None, typer.Option("--ps", help="ps with both phases; default 200, quick 60.")
     ] = None,
     attempts: Annotated[
-        int | None, typer.Option(help="Starts before it gives up; default 6, quick 3.")
+        int | None, typer.Option(help="Starts before it gives up; default 6, quick 4.")
     ] = None,
     structure: _Structure = None,
     a: _A = None,

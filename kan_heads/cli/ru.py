@@ -72,7 +72,7 @@ def tables(
     seed: Seed = 0,
     data: Data = None,
 ) -> None:
-    """Make Tables 1 to 3: train, fit, strain; about 6 minutes on two cores."""
+    """Make Tables 1 to 3: train, fit, strain; about 7 minutes."""
     from kan_heads.ru.tables import make_tables
 
     if out.exists() and not out.is_dir():

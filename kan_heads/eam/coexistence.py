@@ -31,8 +31,9 @@ _BOLTZMANN = 8.617333262e-5  # eV/K
 _RULE = 0.03
 # A crystal without a surface melts about a fifth above its melting point.
 _OVERHEATING = 0.8
-# Times the guess; half of the box is melted at that temperature.
-_MELTING = 2.0
+# Times the guess: half of the box is melted at that temperature. In the crystal's volume that is not always
+# enough; the next attempt then takes more.
+_MELTING, _MORE = 2.0, 1.5
 _BINS = 24
 _OTHER = STRUCTURES.index("other")
 
@@ -87,18 +88,22 @@ class CoexistenceSettings:
             "length": 64.0,
             "preparation": 4.0,
             "run": 60.0,
-            "attempts": 3,
+            "attempts": 4,
             "interval": 250,
         }
         return cls(**{**small, **changes})
 
-    def stages(self, kelvin: float) -> list[Stage]:
-        """Crystal, one half melted and cooled back, both together, and then constant enthalpy."""
+    def stages(self, kelvin: float, hot: float) -> list[Stage]:
+        """Crystal, one half melted and cooled back, both together, and then constant enthalpy.
+
+        Args:
+            kelvin: K, of both phases when they are brought together.
+            hot: K, at which the half is melted.
+        """
 
         def steps(ps: float, least: int = 2) -> int:
             return max(least, round(1e3 * ps / self.timestep / self.interval)) * self.interval
 
-        hot = _MELTING * kelvin
         bath = f"fix integrate all npt temp {kelvin!r} {kelvin!r} 0.2 aniso 0 0 2.0"
         still = "fix still all momentum 500 linear 1 1 1"
         # In the crystal's own volume, where the other half waits without moving: at such temperatures and
@@ -143,7 +148,8 @@ def melt(
 
     Where both are left, the growing one gives or takes latent heat until the temperature is the melting
     point. Where one vanishes, the temperature at the end is a bound: of a frozen box a lower, of a molten
-    one an upper one; the next attempt starts between them. Writes ``coexistence.json`` and goes on where
+    one an upper one; the next attempt starts between them. Where the half that was to melt did not, the next
+    attempt heats it more. Writes ``coexistence.json`` and goes on where
     it was if it was killed.
 
     Args:
@@ -165,12 +171,13 @@ def melt(
     """
     out = Path(out)
     template = _box(potential, settings)
-    export = native_files(potential, out)
+    files = native_files(potential, out)
     guess = settings.guess or _guess(potential, template, out)
     tried: list[dict[str, Any]] = []
     start = time.perf_counter()
     for number in range(1, settings.attempts + 1):
-        tried.append(_attempt(potential, export, out, settings, template, guess, number, say))
+        hot = guess * _MELTING * _MORE ** [row["outcome"] for row in tried].count("did not melt")
+        tried.append(_attempt(potential, files, out, settings, template, guess, hot, number, say))
         if tried[-1]["outcome"] == "coexistence":
             break
         guess = next_guess(tried)
@@ -232,6 +239,7 @@ def _attempt(
     settings: CoexistenceSettings,
     template: Atoms,
     guess: float,
+    hot: float,
     number: int,
     say: Callable[[int, str, int, int], None],
 ) -> dict[str, Any]:
@@ -253,12 +261,13 @@ def _attempt(
             "profile": np.bincount(place, crystalline, _BINS) / np.maximum(counts, 1),
         }
 
-    record = {**dataclasses.asdict(settings), "start_K": guess, "potential": fingerprint(potential)}
+    start = {"start_K": guess, "hot_K": hot}
+    record = {**dataclasses.asdict(settings), **start, "potential": fingerprint(potential)}
     run = Segments(
         out / "coexistence-state" / f"attempt-{number}",
         export,
         record,
-        settings.stages(guess),
+        settings.stages(guess, hot),
         1e-3 * settings.timestep,
         settings.interval,
         setup=(f"group cold id <= {half}", f"group hot id > {half}"),
@@ -271,4 +280,9 @@ def _attempt(
         lambda name, step: say(number, name, step, run.steps),
         one_phase_left,
     )
-    return {"guess_K": guess, **verdict(found), "samples": {k: v.tolist() for k, v in found.items()}}
+    return {
+        "guess_K": guess,
+        "hot_K": hot,
+        **verdict(found),
+        "samples": {k: v.tolist() for k, v in found.items()},
+    }

@@ -78,12 +78,14 @@ def one_phase_left(found: dict[str, np.ndarray]) -> bool:
 def next_guess(tried: list[dict[str, Any]]) -> float:
     """Chooses where the next attempt starts, K: between the bounds, or a little beyond the only one.
 
+    Where nothing melted it starts there again; more heat is the caller's business.
+
     Args:
         tried: attempts with ``outcome``, ``guess_K`` and ``temperature_K``, none of them a coexistence.
     """
     last = tried[-1]
     if last["outcome"] == "did not melt":
-        return 1.3 * last["guess_K"]
+        return last["guess_K"]
     if last["outcome"] == "boiled":
         return 0.8 * last["guess_K"]
     low = [row["temperature_K"] for row in tried if row["outcome"] == "frozen"]

@@ -159,9 +159,9 @@ def fit_ruthenium(
     from kan_heads.eam.fitting import fit_potential
     from kan_heads.eam.training import FitSettings
 
-    config = EAMConfig(element="Ru", kind=kind, cutoff=6.0, inner=2.0, grid_size=20)
+    config = EAMConfig(element="Ru", kind=kind, cutoff=7.0, inner=2.0, grid_size=25)
     settings = FitSettings(
-        rounds=4, energy_tolerance=5e-4, stress_tolerance=7e-5, softening=0.006, smoothness=3e-3
+        rounds=6, energy_tolerance=5e-4, stress_tolerance=7e-5, softening=0.006, smoothness=3e-3
     )
     parts = split_by_group(frames, seed=seed)
     labels = voigt_reuss_hill(hexagonal_matrix(label_constants(frames)[0]))

@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.build import bulk
 from eam_md_potentials import copper
 
-from kan_heads.eam import load_potential
+from kan_heads.eam import coexistence, load_potential
 from kan_heads.eam.coexistence import CoexistenceSettings, melt
 from kan_heads.eam.crystals import crystal
 from kan_heads.eam.heating import HeatingSettings, heat, transitions
@@ -133,7 +133,20 @@ def test_the_next_attempt_starts_between_the_bounds():
     assert next_guess([frozen]) == pytest.approx(1050)
     assert next_guess([melted]) == pytest.approx(1140)
     assert next_guess([frozen, melted]) == pytest.approx(1100)
-    assert next_guess([{"outcome": "did not melt", "guess_K": 1000.0}]) == pytest.approx(1300)
+    assert next_guess([{"outcome": "did not melt", "guess_K": 1000.0}]) == pytest.approx(1000)
+
+
+def test_a_half_that_did_not_melt_is_heated_more(tmp_path, monkeypatch):
+    asked = []
+
+    def attempt(potential, files, out, settings, template, guess, hot, number, say):
+        asked.append((guess, hot))
+        return {"outcome": "did not melt", "guess_K": guess, "temperature_K": guess}
+
+    monkeypatch.setattr(coexistence, "_attempt", attempt)
+    result = melt(copper(), tmp_path, CoexistenceSettings.quick(guess=1000.0, attempts=3))
+    assert asked == [(1000.0, 2000.0), (1000.0, 3000.0), (1000.0, 4500.0)]
+    assert (result["melting_K"], result["lower_K"], result["upper_K"]) == (None, None, None)
 
 
 def test_heating_goes_on_to_a_higher_temperature(tmp_path):
