@@ -13,8 +13,8 @@ from nequip.data.transforms import NonPeriodicCellTransform
 from nequip.utils.global_state import set_global_state
 
 from kan_heads.compiling import SUFFIXES, check_device
+from kan_heads.data.frames import check_structure
 from kan_heads.errors import DataError, ModelError, first_line
-from kan_heads.etgnn.structures import check_structure
 from kan_heads.etgnn.targets import find_network
 from kan_heads.quiet import quiet
 

@@ -1,4 +1,4 @@
-"""Structures to predict: checked; predictions beside them: compared and written."""
+"""Predictions of structures, beside the labels that these have: compared and written."""
 
 import contextlib
 import os
@@ -11,37 +11,6 @@ from kan_heads.errors import DataError, first_line
 
 #: Ending of the name that a label gets where a prediction takes its place.
 LABEL = "_label"
-
-
-def check_structure(atoms: Atoms, type_names: Optional[Sequence[str]] = None) -> None:
-    """Finds what a model cannot answer to.
-
-    Args:
-        atoms: a structure.
-        type_names: the elements that the model knows; ``None`` allows all.
-
-    Raises:
-        DataError: if there are no atoms, NaN or infinite coordinates, a flat periodic cell or an unknown
-            element.
-    """
-    if len(atoms) == 0:
-        raise DataError("the structure has no atoms")
-    if not np.isfinite(atoms.cell.array).all():
-        raise DataError("the cell has NaN or infinite numbers; correct it")
-    bad = ~np.isfinite(atoms.positions).all(axis=1)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise DataError(f"the position of atom {first + 1} ({atoms.symbols[first]}) is NaN or infinite")
-    vectors = atoms.cell.complete().array
-    flat = atoms.pbc.any() and abs(np.linalg.det(vectors)) < 1e-6
-    if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
-        raise DataError("the structure is periodic but its cell has no volume; correct the cell")
-    strange = [] if type_names is None else sorted(set(atoms.symbols) - set(type_names))
-    if strange:
-        raise DataError(
-            f"the model has not seen {', '.join(strange)}; it knows {', '.join(type_names or ())}: train it "
-            "on structures with that element"
-        )
 
 
 def find_labels(atoms: Atoms, field: str, per: str) -> Optional[np.ndarray]:

@@ -190,7 +190,7 @@ def _calculator(
 
 
 def _check_structure(atoms: Atoms, settings: Settings) -> None:
-    from kan_heads.etgnn.structures import check_structure
+    from kan_heads.data.frames import check_structure
 
     check_structure(atoms)
     if len(atoms) < 2:
@@ -202,7 +202,7 @@ def _check_structure(atoms: Atoms, settings: Settings) -> None:
 
 
 def _check_elements(atoms: Atoms, calculator: Calculator) -> None:
-    from kan_heads.etgnn.structures import check_structure
+    from kan_heads.data.frames import check_structure
     from kan_heads.lammps.models import known_elements
 
     check_structure(atoms, known_elements(calculator))
