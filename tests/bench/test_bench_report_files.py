@@ -17,6 +17,7 @@ from bench_records import report, table_rows
 from kan_heads.bench.report import bars, write
 from kan_heads.bench.report.html import anchor
 from kan_heads.bench.report.runs import join
+from kan_heads.bench.report.samples import Sample
 from kan_heads.markdown import escape
 
 MLP, KAN, LINEAR = "allegro/hfo2-mlp", "allegro/hfo2-all-gaussian", "allegro/hfo2-output-linear"
@@ -120,6 +121,15 @@ def test_html_is_well_formed_whole_and_shows_labels_as_they_are(tmp_path):
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
     for path in tmp_path.glob("*.svg"):
         assert NASTY.split(" *")[0] in "".join(xml.etree.ElementTree.parse(path).getroot().itertext())
+
+
+def test_a_bar_that_would_hide_the_others_is_cut():
+    def bar(*values):
+        return bars.Bar("row", "val", Sample.of(values), "")
+
+    assert bars.right_end([bar(1.0, 2.0), bar(3.0), bar(4.0)]) is None
+    assert bars.right_end([bar(0.0), bar(0.0)]) is None
+    assert bars.right_end([bar(None), bar(2.0), bar(1.0), bar(3.0), bar(90.0)]) == pytest.approx(3.3)
 
 
 def test_markdown_tables_keep_their_columns_whatever_the_labels(tmp_path):

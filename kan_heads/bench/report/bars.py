@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from kan_heads.bench.report.canvas import GREY, new_figure
+from kan_heads.bench.report.numbers import plus_minus
 from kan_heads.bench.report.runs import SETS, TableRuns, published, quantity_label, split_metric
 from kan_heads.bench.report.samples import Sample
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"train": "#B9D9EB", "val": "#0072B2", "test": "#E69F00", "": "#0072B2"}
 _LABEL_WIDTH = 26
+# Times the median of a panel; longer bars are cut and say their value, or nobody could see the others.
+_TOO_LONG = 20.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def _panel(axis: Axes, bars: list[Bar], hatched: bool) -> None:
     rows = list(dict.fromkeys(bar.label for bar in bars))
     sets = list(dict.fromkeys(bar.which for bar in bars))
     size = min(0.55, 0.8 / max(len(sets), 1))
+    end = right_end(bars)
     for bar in bars:
         y = rows.index(bar.label) + (sets.index(bar.which) - (len(sets) - 1) / 2) * size
         if bar.sample is None or bar.sample.mean is None:
@@ -91,6 +96,21 @@ def _panel(axis: Axes, bars: list[Bar], hatched: bool) -> None:
             )
             continue
         style = {"color": _COLOURS[bar.which], "edgecolor": "black", "linewidth": 0.5}
+        if end is not None and bar.sample.mean > end:
+            axis.barh(y, end, size, **style)
+            text = f"{plus_minus(bar.sample, 1)} →"
+            box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
+            axis.annotate(
+                text,
+                (end, y),
+                (-3, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=6.5,
+                bbox=box,
+            )
+            continue
         axis.barh(y, bar.sample.mean, size, hatch="////" if hatched else None, **style)
         if bar.sample.sd is not None:
             axis.errorbar(bar.sample.mean, y, xerr=bar.sample.sd, color="black", lw=1, capsize=2)
@@ -99,11 +119,23 @@ def _panel(axis: Axes, bars: list[Bar], hatched: bool) -> None:
             axis.plot(bar.sample.finite, y_all, "o", ms=2.6, mfc="white", mec="black", mew=0.5, zorder=3)
     axis.set_yticks(range(len(rows)), [textwrap.fill(row, _LABEL_WIDTH) for row in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
-    axis.set_xlim(left=0)
+    axis.set_xlim(0, end)
     axis.locator_params(axis="x", nbins=6)
     axis.tick_params(axis="y", length=0)
     axis.grid(True, axis="x", color="0.9", lw=0.6)
     axis.set_axisbelow(True)
+
+
+def right_end(bars: list[Bar]) -> float | None:
+    """Where an axis must end for bars to be seen beside one that is far too long; None if none is."""
+    samples = [bar.sample for bar in bars if bar.sample is not None and bar.sample.mean is not None]
+    if not samples:
+        return None
+    longest = _TOO_LONG * median(sample.mean for sample in samples)
+    kept = [sample for sample in samples if sample.mean <= longest]
+    if not longest or len(kept) == len(samples):
+        return None
+    return 1.1 * max(max(sample.mean + (sample.sd or 0.0), *sample.finite) for sample in kept)
 
 
 def _legend(figure: Figure, sets: list[str]) -> None:
