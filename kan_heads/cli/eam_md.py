@@ -50,13 +50,8 @@ def export(
     from kan_heads.eam import load_potential
     from kan_heads.eam.export import export as write
 
-    if form == "overlay" and out.is_file():
-        raise ConfigError(f"--out {out}: is a file; overlay writes a folder")
-    if form != "overlay" and out.is_dir():
-        raise ConfigError(f"--out {out}: is a folder; name a file in it")
     loaded = load_potential(potential)
     try:
-        (out if form == "overlay" else out.parent).mkdir(parents=True, exist_ok=True)
         made = write(loaded, form, out, inner, points)
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error

@@ -149,8 +149,7 @@ def melt(
     Where both are left, the growing one gives or takes latent heat until the temperature is the melting
     point. Where one vanishes, the temperature at the end is a bound: of a frozen box a lower, of a molten
     one an upper one; the next attempt starts between them. Where the half that was to melt did not, the next
-    attempt heats it more. Writes ``coexistence.json`` and goes on where
-    it was if it was killed.
+    attempt heats it more. Writes ``coexistence.json`` and goes on where it was if it was killed.
 
     Args:
         potential: fitted.
@@ -234,7 +233,7 @@ def _guess(potential: Potential, atoms: Atoms, out: Path) -> float:
 
 def _attempt(
     potential: Potential,
-    export: Export,
+    files: Export,
     out: Path,
     settings: CoexistenceSettings,
     template: Atoms,
@@ -265,7 +264,7 @@ def _attempt(
     record = {**dataclasses.asdict(settings), **start, "potential": fingerprint(potential)}
     run = Segments(
         out / "coexistence-state" / f"attempt-{number}",
-        export,
+        files,
         record,
         settings.stages(guess, hot),
         1e-3 * settings.timestep,

@@ -57,12 +57,14 @@ def export(
     Args:
         potential: a fitted potential.
         style: one of ``eam/fs``, ``table`` and ``overlay``.
-        path: the file; for ``overlay`` the folder.
+        path: the file; for ``overlay`` the folder. Folders above it are made.
         inner: where a table starts, Å; see :func:`kan_heads.eam.table.write_table`.
         n: points of a table; intervals of ``eam/fs``.
 
     Raises:
-        ConfigError: if the style is unknown, does not fit the potential, or nothing was fitted.
+        ConfigError: if the style is unknown or does not fit the potential or the options, a folder stands
+            where a file is to be written or the reverse, or nothing was fitted.
+        OSError: if nothing can be written there.
     """
     from kan_heads.eam.setfl import write_setfl
     from kan_heads.eam.table import write_overlay, write_table
@@ -70,9 +72,15 @@ def export(
 
     if style not in FORMATS:
         raise unknown_name("--format", style, FORMATS)
+    if style == "eam/fs" and inner is not None:
+        raise ConfigError("--inner: a file for eam/fs starts at 0; leave it out")
+    path = Path(path)
+    if style == "overlay" and path.is_file():
+        raise ConfigError(f"--out {path}: is a file; overlay writes a folder")
+    if style != "overlay" and path.is_dir():
+        raise ConfigError(f"--out {path}: is a folder; name a file in it")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if style == "eam/fs":
-        if inner is not None:
-            raise ConfigError("--inner: a file for eam/fs starts at 0; leave it out")
         return write_setfl(potential, path, n + 1, n + 1)
     write = write_table if style == "table" else write_overlay
     return write(potential, path, inner=inner, n=n)

@@ -115,7 +115,6 @@ class HeatingSettings:
 
 def native_files(potential: Potential, folder: Path) -> Export:
     """Writes what a run needs: a setfl file, or for a pair potential a table that starts very close."""
-    folder.mkdir(parents=True, exist_ok=True)
     config = potential.config
     if config.kind == "pair":
         return export(potential, "table", folder / f"{config.element}.table", inner=0.25 * config.inner)

@@ -122,6 +122,22 @@ def test_density_does_not_fit_a_table(tmp_path, style):
         export(random_potential("eam"), style, tmp_path / "out")
 
 
+def test_a_refused_export_leaves_nothing(tmp_path):
+    potential, new = random_potential("eam"), tmp_path / "new"
+    for style, options, text in (
+        ("eam", {}, "--format"),
+        ("eam/fs", {"inner": 1.0}, "--inner: .* starts at 0"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            export(potential, style, new / "Ru", **options)
+    assert not new.exists()
+    with pytest.raises(ConfigError, match="is a folder; name a file in it"):
+        export(potential, "eam/fs", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file; overlay writes a folder"):
+        export(random_potential("pair"), "overlay", tmp_path / "file")
+
+
 def test_unfitted_and_unknown_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"never fitted.*kan-heads eam train"):
         export(Potential(EAMConfig(element="Ru")), "eam/fs", tmp_path / "out")

@@ -8,6 +8,8 @@ pytest.importorskip("nequip", reason="ETGNN needs the extra [etgnn]")
 import torch
 from nequip.utils.global_state import set_global_state
 
+from kan_heads.precision import default_dtype
+
 # As every program of nequip does at its start, before anything is built.
 set_global_state()
 
@@ -17,10 +19,8 @@ warnings.filterwarnings("ignore", message=".*TorchScript.*")
 @pytest.fixture(scope="module", autouse=True)
 def nequip_default_dtype():
     """Sets torch's default type as every program of nequip does; other tests leave others behind."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+    with default_dtype(torch.float64):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from kan_heads.precision import default_dtype
+
 
 @pytest.fixture(autouse=True)
 def _double_precision():
-    previous = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(previous)
+    with default_dtype(torch.float64):
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from kan_reference import BASES, SETTINGS, random_ranges, small_layer
 
 from kan_heads.kan import KAN, KANConfig, KANLayer
 from kan_heads.kan.layer import BASES as BASE_FUNCTIONS
+from kan_heads.precision import default_dtype
 
 DTYPES = (torch.float32, torch.float64)
 GRIDS = {
@@ -65,10 +66,8 @@ class TestExactlyZero:
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_survives_casts_copies_and_files(name, generator):
-    previous = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    layer = small_layer(name, 9, 2, grid_range=(-0.3, 2.7), grid_size=7)
-    torch.set_default_dtype(previous)
+    with default_dtype(torch.float32):
+        layer = small_layer(name, 9, 2, grid_range=(-0.3, 2.7), grid_size=7)
     random_ranges(layer, generator)
     loaded = small_layer(name, 9, 2, seed=1, grid_range=(-0.3, 2.7), grid_size=7)
     loaded.load_state_dict(layer.state_dict())

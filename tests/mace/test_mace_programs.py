@@ -9,6 +9,8 @@ import pytest
 import torch
 from mace_programs import difference, predict, run, train
 
+from kan_heads.precision import default_dtype
+
 pytestmark = pytest.mark.slow
 
 
@@ -110,9 +112,7 @@ def test_mace_create_lammps_model_is_torchscript_with_the_same_forces(kan, folde
     run("mace_create_lammps_model", path, cwd=folder)
     lammps = torch.jit.load(f"{path}-lammps.pt")
     atoms = ase.io.read(folder / "val.extxyz")
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
+    with default_dtype(torch.float64):
         record = data.AtomicData.from_config(
             data.config_from_atoms(atoms), z_table=utils.AtomicNumberTable([29, 47]), cutoff=4.0
         )
@@ -122,8 +122,6 @@ def test_mace_create_lammps_model_is_torchscript_with_the_same_forces(kan, folde
             found = lammps(batch, torch.ones(len(atoms), dtype=torch.bool), compute_virials=True)
             assert float(found["total_energy_local"]) == pytest.approx(expected[0], abs=1e-9)
             assert np.abs(found["forces"].detach().numpy() - expected[1]).max() < 1e-9
-    finally:
-        torch.set_default_dtype(default)
 
 
 def test_extracted_model_predicts_the_same(kan, folder):
@@ -131,12 +129,8 @@ def test_extracted_model_predicts_the_same(kan, folder):
     from mace.tools.scripts_utils import extract_load
 
     path, _ = kan
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
+    with default_dtype(torch.float64):
         torch.save(extract_load(path), folder / "extracted.model")
-    finally:
-        torch.set_default_dtype(default)
     assert difference(predict(path, folder), predict(folder / "extracted.model", folder)) == 0.0
 
 

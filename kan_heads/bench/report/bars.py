@@ -96,22 +96,14 @@ def _panel(axis: Axes, bars: list[Bar], hatched: bool) -> None:
             )
             continue
         style = {"color": _COLOURS[bar.which], "edgecolor": "black", "linewidth": 0.5}
-        if end is not None and bar.sample.mean > end:
-            axis.barh(y, end, size, **style)
-            text = f"{plus_minus(bar.sample, 1)} →"
+        cut = end is not None and bar.sample.mean > end
+        axis.barh(y, end if cut else bar.sample.mean, size, hatch="////" if hatched else None, **style)
+        if cut:
             box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
-            axis.annotate(
-                text,
-                (end, y),
-                (-3, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                fontsize=6.5,
-                bbox=box,
-            )
+            text = {"ha": "right", "va": "center", "fontsize": 6.5, "bbox": box}
+            value = f"{plus_minus(bar.sample, 1)} →"
+            axis.annotate(value, (end, y), (-3, 0), textcoords="offset points", **text)
             continue
-        axis.barh(y, bar.sample.mean, size, hatch="////" if hatched else None, **style)
         if bar.sample.sd is not None:
             axis.errorbar(bar.sample.mean, y, xerr=bar.sample.sd, color="black", lw=1, capsize=2)
         if bar.sample.n > 1:
