@@ -58,6 +58,7 @@ def _edge_function(lower: float, upper: float, grid_size: int, order: int, ancho
         order=order,
         base=None,
         zero_at_origin=anchored,
+        units="value",  # a fit by least squares has no steps, and files and limits speak of values
     )
     layer = KANLayer(1, 1, config).double()
     with torch.no_grad():

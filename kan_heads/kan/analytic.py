@@ -15,12 +15,15 @@ in the processor's cache. A layer
 with one output needs no matrix product: it is one function per input, see ``Basis.contract``.
 """
 
-from typing import Any, Optional, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from kan_heads import _compat
 from kan_heads.kan.bases import ANCHORED, Basis
+
+_Maybe = Optional[Tensor]
 
 
 def expand(x: Tensor, coefficients: Tensor, basis: Basis, anchored: bool) -> Tensor:
@@ -38,23 +41,6 @@ def expand(x: Tensor, coefficients: Tensor, basis: Basis, anchored: bool) -> Ten
     return _Outputs.apply(x, None, coefficients, basis, ANCHORED if anchored else 0)
 
 
-def applies(x: Tensor) -> bool:
-    """Tells whether these operations can be used here.
-
-    They step aside for the plain formulas wherever something follows the operations one by one:
-    TorchScript and make_fx tracing, torch.compile and export, torch.func transforms and forward-mode
-    differentiation.
-    """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False
-    # Imported late: it takes half a second, and whoever traces has it already.
-    from torch.fx.experimental.proxy_tensor import get_proxy_mode
-
-    if get_proxy_mode() is not None or torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    return torch.autograd.forward_ad._current_level < 0
-
-
 def _raised(order: int) -> int:
     return 1 if order == ANCHORED else order + 1
 
@@ -69,10 +55,58 @@ def wanted(ctx: Any, index: int, edge: int) -> bool:
     """
     if not ctx.needs_input_grad[index]:
         return False
-    try:
-        return torch._C._will_engine_execute_node(ctx.next_functions[edge][0])
-    except (AttributeError, IndexError, RuntimeError, TypeError):
-        return True
+    nodes = getattr(ctx, "next_functions", ())
+    return edge >= len(nodes) or _compat.will_run(nodes[edge][0])
+
+
+def through(
+    formula: Callable[..., Sequence[Tensor]], inputs: Sequence[_Maybe], gradients: Sequence[_Maybe]
+) -> Tuple[_Maybe, ...]:
+    """Gradients that can be differentiated again, by differentiating a formula of the inputs.
+
+    Args:
+        formula: the results as a function of the inputs.
+        inputs: tensors, or ``None`` where there is none.
+        gradients: by each result, or ``None``.
+
+    Returns:
+        Gradients by each input; ``None`` where none is wanted.
+    """
+    with torch.enable_grad():
+        # Aliases: where one input depends on another, the path between them belongs to the caller.
+        inputs = [t.view_as(t) if t is not None and t.requires_grad else t for t in inputs]
+        results = formula(*inputs)
+    pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
+    wanted = [t for t in inputs if t is not None and t.requires_grad]
+    if not pairs or not wanted:
+        return tuple(None for _ in inputs)
+    outputs, weights = zip(*pairs, strict=True)
+    again = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(outputs, wanted, weights, create_graph=again, allow_unused=True))
+    return tuple(next(found) if t is not None and t.requires_grad else None for t in inputs)
+
+
+def _values(x: Tensor, v: _Maybe, basis: Basis, order: int) -> Tensor:
+    values = basis.evaluate(x, order)  # (n, in, n_basis)
+    return values if v is None else values * v.unsqueeze(-1)
+
+
+# The three operations as plain formulas, for gradients that a vmap has batched: they have no memory, so
+# neither blocks nor results that are written in place can be used on them.
+
+
+def _plain_outputs(x: Tensor, v: _Maybe, c: Tensor, basis: Basis, order: int) -> Tensor:
+    return _values(x, v, basis, order).flatten(1) @ c.flatten(1).t()
+
+
+def _plain_inputs(x: Tensor, g: Tensor, c: Tensor, basis: Basis, order: int) -> Tensor:
+    values = basis.evaluate(x, order)
+    return ((g @ c.flatten(1)).view_as(values) * values).sum(-1)
+
+
+def _plain_coefficients(x: Tensor, v: _Maybe, g: Tensor, basis: Basis, order: int) -> Tensor:
+    sums = g.t() @ _values(x, v, basis, order).flatten(1)
+    return sums.view(g.shape[1], basis.in_features, basis.n_basis)
 
 
 class _Outputs(torch.autograd.Function):
@@ -97,6 +131,9 @@ class _Outputs(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, v, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
+        if not _compat.has_memory(g):
+            formula = lambda *at: (_plain_outputs(*at, basis, order),)  # noqa: E731
+            return (*through(formula, (x, v, c), (g,)), None, None)
         grad_x = grad_v = grad_c = None
         if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, c, basis, _raised(order))
@@ -128,6 +165,9 @@ class _Inputs(torch.autograd.Function):
     def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, g, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
+        if not _compat.has_memory(h):
+            formula = lambda *at: (_plain_inputs(*at, basis, order),)  # noqa: E731
+            return (*through(formula, (x, g, c), (h,)), None, None)
         grad_x = h * _Inputs.apply(x, g, c, basis, _raised(order)) if wanted(ctx, 0, 0) else None
         grad_g = _Outputs.apply(x, h, c, basis, order) if wanted(ctx, 1, 1) else None
         grad_c = _Coefficients.apply(x, h, g, basis, order) if wanted(ctx, 2, 2) else None
@@ -155,6 +195,9 @@ class _Coefficients(torch.autograd.Function):
     def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, v, g = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
+        if not _compat.has_memory(h):
+            formula = lambda *at: (_plain_coefficients(*at, basis, order),)  # noqa: E731
+            return (*through(formula, (x, v, g), (h,)), None, None)
         grad_x = grad_v = None
         if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, h, basis, _raised(order))

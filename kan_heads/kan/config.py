@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional, Tuple
 from kan_heads.errors import ConfigError
 
 EXTRAPOLATIONS = ("linear", "zero")
+UNITS = ("slope", "value")
 
 
 def unknown_name(what: str, found: object, valid: Iterable[str]) -> ConfigError:
@@ -43,6 +44,10 @@ class KANConfig:
             forces diverge. Needs ``zero_at_origin: false``.
         spline_fraction: share of the output variance that comes from the basis at initialisation,
             the rest comes from the base branch.
+        units: what a step of an optimiser changes. ``slope``: coefficients are multiplied by the width of the
+            grid over 8, and those of harmonic m by 1 / m, so that the slope of a function moves by about the
+            learning rate on every grid. ``value``: they are the values of the functions, as in releases up
+            to 0.1 and in pykan; on a grid much narrower than 8, or with many harmonics, training diverges.
 
     Raises:
         ConfigError: if a value is out of range or two options contradict each other.
@@ -59,6 +64,7 @@ class KANConfig:
     bias: bool = False
     layer_norm: bool = False
     spline_fraction: float = 0.1
+    units: str = "slope"
 
     def __post_init__(self) -> None:
         """Checks each value; the basis checks what only it knows."""
@@ -75,6 +81,8 @@ class KANConfig:
                 raise ConfigError(f"{name}: {getattr(self, name)!r} must be a name")
         if self.order is not None and not _is_int(self.order):
             raise ConfigError(f"order: {self.order!r} must be a whole number from 1 to 5")
+        if self.units not in UNITS:
+            raise unknown_name("units", self.units, UNITS)
         for name in ("zero_at_origin", "bias", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name}: {getattr(self, name)!r} must be true or false")

@@ -12,15 +12,16 @@ Whatever goes further (a third derivative, second derivatives by parameters) is 
 through the torch formulas.
 """
 
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kan_heads import _compat
 from kan_heads.kan import analytic
 from kan_heads.kan.bases import Basis
-from kan_heads.kan.native.kernels import supports, supports_base
+from kan_heads.kan.native.kernels import solid, supports, supports_base
 from kan_heads.kan.native.layers import LayerKernels
 
 __all__ = ["expand", "supports", "supports_base"]
@@ -45,34 +46,21 @@ def expand(
         Outputs, shape ``(n, out)``, differentiable any number of times.
     """
     layer = LayerKernels(basis, None if base_weight is None else base, anchored)
-    b = None if base_weight is None else base_weight.contiguous()
-    inputs = (x.contiguous(), coefficients.contiguous(), b, layer)
+    n_in, n_out = basis.in_features, coefficients.shape[0]
+    b = solid(base_weight, n_out, n_in)
+    inputs = (solid(x, x.shape[0], n_in), solid(coefficients, n_out, n_in, basis.n_basis), b, layer)
     return _Sum.apply(*inputs)[0] if coefficients.shape[0] == 1 else _Outputs.apply(*inputs)
 
 
-def _formula(layer: LayerKernels, x: Tensor, c: Tensor, b: _Maybe) -> Tensor:
-    """The same outputs from torch operations."""
-    y = analytic.expand(x, c, layer.basis, layer.anchored)
+def _formula(layer: LayerKernels, x: Tensor, c: Tensor, b: _Maybe, plain: bool = False) -> Tensor:
+    """The same outputs from torch operations; plain ones where a gradient has been batched by a vmap."""
+    if plain:
+        y = layer.basis.expand_all(x, c, layer.anchored, None)
+    else:
+        y = analytic.expand(x, c, layer.basis, layer.anchored)
     if b is None:
         return y
     return y + functional.linear(functional.silu(x) if layer.base == "silu" else x, b)
-
-
-def _through(
-    formula: Callable[..., Sequence[Tensor]], inputs: Sequence[_Maybe], gradients: Sequence[_Maybe]
-) -> Tuple[_Maybe, ...]:
-    """Gradients that can be differentiated again, by differentiating a formula of the inputs."""
-    with torch.enable_grad():
-        # Aliases: where one input depends on another, the path between them belongs to the caller.
-        inputs = [t.view_as(t) if t is not None and t.requires_grad else t for t in inputs]
-        results = formula(*inputs)
-    pairs = [(y, g) for y, g in zip(results, gradients, strict=True) if g is not None and y.requires_grad]
-    wanted = [t for t in inputs if t is not None and t.requires_grad]
-    if not pairs or not wanted:
-        return tuple(None for _ in inputs)
-    outputs, weights = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(outputs, wanted, weights, create_graph=True, allow_unused=True))
-    return tuple(next(found) if t is not None and t.requires_grad else None for t in inputs)
 
 
 def _slopes(y: Tensor, x: Tensor, g: Tensor) -> Tensor:
@@ -96,15 +84,16 @@ class _Sum(torch.autograd.Function):
         parameters = analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))
         if by_slope is None and not parameters:
             return by_y * slope if by_y is not None and ctx.needs_input_grad[0] else None, None, None, None
-        if torch.is_grad_enabled():
+        batched = not _compat.has_memory(by_y, by_slope)
+        if batched or torch.is_grad_enabled():
 
             def formula(x: Tensor, c: Tensor, b: _Maybe) -> Sequence[Tensor]:
-                y = _formula(ctx.layer, x, c, b)
+                y = _formula(ctx.layer, x, c, b, batched)
                 return (y,) if by_slope is None else (y, _slopes(y, x, torch.ones_like(y)))
 
             gradients = (by_y,) if by_slope is None else (by_y, by_slope)
-            return (*_through(formula, (x, c, b), gradients), None)
-        given = [None if g is None else g.contiguous() for g in (by_y, by_slope)]
+            return (*analytic.through(formula, (x, c, b), gradients), None)
+        given = solid(by_y, x.shape[0], 1), solid(by_slope, *x.shape)
         return (*ctx.layer.sum_gradients(x, c, b, *given, analytic.wanted(ctx, 0, 0)), None)
 
 
@@ -120,12 +109,15 @@ class _Outputs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tuple[_Maybe, ...]:
         x, c, b = ctx.saved_tensors
+        if not _compat.has_memory(g):
+            formula = lambda *at: (_formula(ctx.layer, *at, plain=True),)  # noqa: E731
+            return (*analytic.through(formula, (x, c, b), (g,)), None)
         for_x = analytic.wanted(ctx, 0, 0)
         if not (analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))):
             return _Pull.apply(x, g, c, b, ctx.layer) if for_x else None, None, None, None
         if torch.is_grad_enabled():
-            return (*_through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
-        return (*ctx.layer.outputs_gradients(x, c, b, g.contiguous(), for_x), None)
+            return (*analytic.through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
+        return (*ctx.layer.outputs_gradients(x, c, b, solid(g, *g.shape), for_x), None)
 
 
 class _Pull(torch.autograd.Function):
@@ -135,16 +127,18 @@ class _Pull(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, b: _Maybe, layer: LayerKernels) -> Tensor:
         ctx.save_for_backward(x, g, c, b)
         ctx.layer = layer
-        return layer.pull(x, g.contiguous(), c, b)
+        return layer.pull(x, solid(g, *g.shape), c, b)
 
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> Tuple[_Maybe, ...]:
         x, g, c, b = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        batched = not _compat.has_memory(h)
+        if batched or torch.is_grad_enabled():
 
             def formula(x: Tensor, g: Tensor, c: Tensor, b: _Maybe) -> Sequence[Tensor]:
-                return (_slopes(_formula(ctx.layer, x, c, b), x, g),)
+                return (_slopes(_formula(ctx.layer, x, c, b, batched), x, g),)
 
-            return (*_through(formula, (x, g, c, b), (h,)), None)
+            return (*analytic.through(formula, (x, g, c, b), (h,)), None)
         for_x = analytic.wanted(ctx, 0, 0)
-        return (*ctx.layer.pull_gradients(x, g.contiguous(), c, b, h.contiguous(), for_x), None)
+        given = solid(g, *g.shape), c, b, solid(h, *x.shape)
+        return (*ctx.layer.pull_gradients(x, *given, for_x), None)

@@ -116,13 +116,14 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
         lower = torch.where(varies, lowest - margin * width, layer.basis.lower)
         upper = torch.where(varies, highest + margin * width, layer.basis.upper)
         layer.basis.set_range(lower, upper)
+        layer.reset_units()
         after = copy.deepcopy(layer).double()
         points = grid_points(after)  # (m, in): keeps empty stretches of the grid where they were
         values = after.edge_basis(points)
-        targets = torch.einsum("nib,oib->noi", before.edge_basis(points), before.coefficients)
+        targets = torch.einsum("nib,oib->noi", before.edge_basis(points), before.values())
         # Larger coefficients than this allows would cost more in rounding than they gain in the fit.
         cutoff = torch.finfo(layer.coefficients.dtype).eps ** 0.5
-        layer.coefficients.copy_(fit_coefficients(values, targets, cutoff))
+        layer.set_values(fit_coefficients(values, targets, cutoff))
 
 
 def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
@@ -142,11 +143,12 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
             points = grid_points(exact_new, reach=new.basis.reach)
             if old.norm is not None:
                 exact_old.norm = exact_new.norm = None
-            targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), exact_old.coefficients)
+            former = exact_old.values()
+            targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), former)
             values = exact_new.edge_basis(points)
             solution = fit_coefficients(values, targets)
             error = (torch.einsum("nib,oib->noi", values, solution) - targets).abs().max()
-            scale = exact_old.coefficients.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+            scale = former.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
             if float(error / scale) > tolerance:
                 remedy = (
                     f"choose a multiple of {old_size}" if config.basis == "bspline" else "raise tolerance"
@@ -155,11 +157,17 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
                     f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of "
                     f"grid_size {old_size} by {float(error / scale):.1e}; {remedy}"
                 )
-            state = old.state_dict()
-            state["coefficients"] = solution.to(first)
-            state["basis.step"] = exact_new.basis.step.to(first)
-            new.load_state_dict(state)
+            new.load_state_dict({**old.state_dict(), **_own(new)})
+            new.basis.step.copy_(exact_new.basis.step)
+            new.reset_units()
+            new.set_values(solution)
     return finer
+
+
+def _own(layer: KANLayer) -> Dict[str, Tensor]:
+    """Returns what depends on the size of the grid."""
+    state = layer.state_dict()
+    return {name: state[name] for name in ("coefficients", "basis.step", "unit") if name in state}
 
 
 def coverage(layer: KANLayer, x: Tensor) -> Tensor:

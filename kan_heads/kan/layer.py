@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kan_heads import _compat
 from kan_heads.errors import ConfigError
 from kan_heads.kan import analytic, fused
 from kan_heads.kan.bases import make_basis
 from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.kan.state import Recorded
 
 
 class ShiftedSoftplus(torch.nn.Module):
@@ -36,13 +38,14 @@ BASES = {
 _LEAST_POWER = 1e-6
 
 
-class KANLayer(torch.nn.Module):
+class KANLayer(Recorded, torch.nn.Module):
     r"""A layer of univariate functions, :math:`y_o = \sum_i \varphi_{oi}(x_i)`.
 
-    .. math:: \varphi_{oi}(x) = b_{oi}\,\sigma(x) + \sum_j c_{oij} (\phi_j(x) - \phi_j(0))
+    .. math:: \varphi_{oi}(x) = b_{oi}\,\sigma(x) + \sum_j u_{ij} c_{oij} (\phi_j(x) - \phi_j(0))
 
-    with a base function :math:`\sigma` (SiLU) and a basis :math:`\phi_j`. The layer works in
-    eager mode, TorchScript, make_fx, torch.compile and AOTInductor with the same operations.
+    with a base function :math:`\sigma` (SiLU), a basis :math:`\phi_j` and units :math:`u_{ij}`, see
+    :attr:`KANConfig.units`. The layer works in eager mode, TorchScript, make_fx, torch.compile and
+    AOTInductor with the same operations, and under autocast in the precision of its parameters.
 
     Args:
         in_features: number of inputs.
@@ -77,6 +80,9 @@ class KANLayer(torch.nn.Module):
         self.spline_fraction = config.spline_fraction
         self.zero_at_origin = config.zero_at_origin
         self.basis = make_basis(in_features, config)
+        self.slope_units = config.units == "slope"
+        self.register_buffer("unit", None)  # (in, n_basis)
+        self.reset_units()
         shape = (out_features, in_features, self.basis.n_basis)
         self.coefficients = torch.nn.Parameter(torch.empty(shape))
         self.base = config.base
@@ -106,6 +112,8 @@ class KANLayer(torch.nn.Module):
             power = (density * power).sum(0).clamp_min(_LEAST_POWER)  # (in,)
             spread = torch.sqrt(fraction / (self.in_features * power))  # (in,)
             self.coefficients.normal_(generator=generator).mul_(spread.unsqueeze(-1))
+            if self.unit is not None:
+                self.coefficients.div_(self.unit)
             if self.base_weight is not None:
                 power = (density * self.base_function(x).square()).sum()
                 spread = torch.sqrt((1.0 - fraction) / (self.in_features * power))
@@ -114,6 +122,31 @@ class KANLayer(torch.nn.Module):
                 self.bias.zero_()
             if self.norm is not None:
                 self.norm.reset_parameters()
+
+    @torch.jit.ignore
+    def reset_units(self) -> None:
+        """Chooses the units that suit the present grid; the functions change unless coefficients follow."""
+        unit = self.basis.slope_units() if self.slope_units else None
+        # Ones cost a product in every pass and change nothing.
+        self.unit = None if unit is None or bool((unit == 1.0).all()) else unit
+
+    def values(self) -> Tensor:
+        """Returns the coefficients in units of their values, shape ``(out, in, n_basis)``."""
+        return self.coefficients if self.unit is None else self.coefficients * self.unit
+
+    @torch.jit.ignore
+    def set_values(self, values: Tensor) -> None:
+        """Sets the coefficients so that :meth:`values` returns ``values``, shape ``(out, in, n_basis)``."""
+        with torch.no_grad():
+            unit = 1.0 if self.unit is None else self.unit.to(values)
+            self.coefficients.copy_(values / unit)
+
+    @torch.jit.ignore
+    def functions(self) -> dict:
+        """Returns what decides the functions that given weights make, as plain values."""
+        norm = self.norm is not None
+        own = {"base": self.base, "zero_at_origin": self.zero_at_origin, "layer_norm": norm}
+        return {**self.basis.functions(), **own}
 
     def edge_basis(self, x: Tensor) -> Tensor:
         """Evaluates the basis as the layer uses it, shifted to 0 at 0 unless that is turned off.
@@ -144,12 +177,19 @@ class KANLayer(torch.nn.Module):
         """
         rows = x.reshape(-1, self.in_features)  # (n, in)
         if torch.jit.is_scripting():
-            y = self._plain(rows)
-        else:  # TorchScript leaves out this branch
-            y = self._fast(rows) if analytic.applies(rows) else self._plain(rows)  # (n, out)
+            y = self._plain(rows.to(self.coefficients.dtype))
+        elif torch.is_autocast_enabled(rows.device.type):  # TorchScript leaves out these branches
+            # Half a precision cannot tell positions between knots: as autocast itself treats exp and sums.
+            with torch.autocast(rows.device.type, enabled=False):
+                y = self._any(rows.to(self.coefficients.dtype))
+        else:
+            y = self._any(rows)  # (n, out)
         if self.bias is not None:
             y = y + self.bias
         return y.reshape(x.shape[:-1] + (self.out_features,))  # noqa: RUF005  TorchScript has no unpacking
+
+    def _any(self, x: Tensor) -> Tensor:
+        return self._plain(x) if _compat.follows_operations(x) else self._fast(x)
 
     def _plain(self, x: Tensor) -> Tensor:
         """The definition, (n, in) -> (n, out), in operations that anything can trace."""
@@ -157,8 +197,8 @@ class KANLayer(torch.nn.Module):
         weight = self.base_weight
         if weight is not None and self.out_features == 1:
             extra = weight * self.base_function(x)  # one pass over the inputs for both branches
-            return self.basis.expand(inputs, self.coefficients, self.zero_at_origin, extra)
-        return self._with_base(self.basis.expand(inputs, self.coefficients, self.zero_at_origin), x)
+            return self.basis.expand(inputs, self.values(), self.zero_at_origin, extra)
+        return self._with_base(self.basis.expand(inputs, self.values(), self.zero_at_origin), x)
 
     def _with_base(self, y: Tensor, x: Tensor) -> Tensor:
         if self.base_weight is not None:
@@ -167,16 +207,16 @@ class KANLayer(torch.nn.Module):
 
     def _fast(self, x: Tensor) -> Tensor:
         """The same, from the fastest operations that there are for these inputs."""
-        inputs = x if self.norm is None else self.norm(x)
-        if not fused.supports(inputs, self.basis, self.coefficients, self.base_weight):
+        inputs, values = x if self.norm is None else self.norm(x), self.values()
+        if not fused.supports(inputs, self.basis, values, self.base_weight):
             if not self.basis.closed_derivatives:
                 return self._plain(x)
-            y = analytic.expand(inputs, self.coefficients, self.basis, self.zero_at_origin)
+            y = analytic.expand(inputs, values, self.basis, self.zero_at_origin)
             return self._with_base(y, x)
-        parameters = (self.coefficients, self.base_weight, self.basis, self.base, self.zero_at_origin)
+        parameters = (values, self.base_weight, self.basis, self.base, self.zero_at_origin)
         if self.norm is None and fused.supports_base(self.base):
             return fused.expand(x, *parameters)
-        y = fused.expand(inputs, self.coefficients, None, *parameters[2:])
+        y = fused.expand(inputs, values, None, *parameters[2:])
         return self._with_base(y, x)
 
     @torch.jit.ignore
@@ -189,7 +229,7 @@ class KANLayer(torch.nn.Module):
         Returns:
             :math:`\varphi_{oi}(x_{ni})`, shape ``(n, out_features, in_features)``.
         """
-        y = torch.einsum("nib,oib->noi", self.edge_basis(x), self.coefficients)
+        y = torch.einsum("nib,oib->noi", self.edge_basis(x), self.values())
         if self.base_weight is not None:
             y = y + self.base_function(x).unsqueeze(1) * self.base_weight
         return y

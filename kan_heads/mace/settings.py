@@ -24,12 +24,13 @@ PRESETS: Dict[str, Dict[str, Any]] = {
         "extrapolation": "zero",
         "base": "silu",
         "zero_at_origin": False,
+        "units": "value",
         "calibrate": False,
     },
 }
 
 _OF_BSPLINES = ("order", "extrapolation")
-_OF_THE_START = ("grid_range", "spline_fraction")
+_OF_THE_START = ("grid_range", "spline_fraction", "units")
 
 
 @dataclasses.dataclass(frozen=True)

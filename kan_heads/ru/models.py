@@ -29,7 +29,7 @@ def kan(n_inputs: int) -> KAN:
 
     Source: section 2.4.
     """
-    config = KANConfig(grid_size=8, order=3, extrapolation="zero", zero_at_origin=False)
+    config = KANConfig(grid_size=8, order=3, extrapolation="zero", zero_at_origin=False, units="value")
     return KAN([n_inputs, 4, N_TARGETS], config)
 
 

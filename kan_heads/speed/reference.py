@@ -152,7 +152,7 @@ class ReferenceLayer(torch.nn.Module):
     def __init__(self, layer: KANLayer, basis: str) -> None:
         super().__init__()
         self.definition = DEFINITIONS[basis](layer.basis)
-        self.coefficients = _copy(layer.coefficients)
+        self.coefficients = _copy(layer.values())
         self.base_weight = _copy(layer.base_weight)
         self.bias = _copy(layer.bias)
         self.base_function = layer.base_function

@@ -1,6 +1,6 @@
 """What a basis is, and the registry that finds one by name."""
 
-from typing import Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ _REGISTRY: Dict[str, Type["Basis"]] = {}
 
 _BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32, which a cache holds
 _DEVICE_BLOCK = 1 << 27  # on an accelerator only the memory matters: 512 MiB
+
+_UNIT_WIDTH = KANConfig.grid_range[1] - KANConfig.grid_range[0]
 
 #: Stands for "values, less those at 0" where an order of derivative is expected.
 ANCHORED = -1
@@ -66,6 +68,24 @@ class Basis(torch.nn.Module):
         """
         self.lower.copy_(lower)
         self.step.copy_((upper - lower) / self.grid_size)
+
+    @torch.jit.ignore
+    def slope_units(self) -> Tensor:
+        """Returns coefficients whose functions are about as steep as those of a unit grid.
+
+        An optimiser such as Adam moves every parameter by the learning rate. In these units that
+        moves the slope of each function by about as much, however narrow the grid: the width of the
+        grid over the default width, which is 8. A basis with steeper members divides by their slope.
+
+        Returns:
+            Units, shape ``(in_features, n_basis)``.
+        """
+        return ((self.upper - self.lower) / _UNIT_WIDTH).unsqueeze(-1).repeat(1, self.n_basis)
+
+    @torch.jit.ignore
+    def functions(self) -> Dict[str, Any]:
+        """Returns what names the functions besides the grid, as plain values."""
+        return {"basis": next((n for n, cls in _REGISTRY.items() if cls is type(self)), type(self).__name__)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluates every basis function.

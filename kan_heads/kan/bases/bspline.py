@@ -1,7 +1,7 @@
 """B-splines of order 1 to 5 on a uniform grid, in closed form."""
 
 import math
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -59,6 +59,12 @@ class BSplineBasis(Basis):
         # Slopes of the pieces at the two ends of an interval, for the linear continuation.
         ends = torch.stack([pieces[1], -pieces[1].flip(0)])
         self.register_buffer("end_slopes", ends, persistent=False)  # (end, local)
+
+    @torch.jit.ignore
+    def functions(self) -> Dict[str, Any]:
+        """Adds the order and what happens outside the grid."""
+        outside = "linear" if self.linear_outside else "zero"
+        return {**super().functions(), "order": self.order, "extrapolation": outside}
 
     def _locate(self, x: Tensor) -> List[Tensor]:
         """Returns the interval of each input and the distance from its left knot, in steps.
@@ -271,8 +277,9 @@ class BSplineBasis(Basis):
 
     def extra_repr(self) -> str:
         """Adds the order and what happens outside the grid."""
-        outside = "linear" if self.linear_outside else "zero"
-        return f"{super().extra_repr()}, order={self.order}, extrapolation={outside}"
+        return (
+            f"{super().extra_repr()}, order={self.order}, extrapolation={self.functions()['extrapolation']}"
+        )
 
 
 def _horner(pieces: Tensor, r: Tensor) -> Tensor:

@@ -25,6 +25,12 @@ class FourierBasis(Basis):
         super().__init__(in_features, config)
         self.n_basis = 2 * config.grid_size
 
+    @torch.jit.ignore
+    def slope_units(self) -> Tensor:
+        """Divides by the harmonic, see :meth:`Basis.slope_units`."""
+        harmonics = torch.arange(1, self.grid_size + 1, dtype=self.step.dtype, device=self.step.device)
+        return super().slope_units() / harmonics.repeat(2)
+
     def forward(self, x: Tensor) -> Tensor:
         """Evaluates the harmonics, see :meth:`Basis.forward`."""
         harmonics = torch.arange(1, self.grid_size + 1, dtype=x.dtype, device=x.device)

@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Tuple, Type
 import torch
 from torch import Tensor
 
+from kan_heads.errors import ModelError
 from kan_heads.kan.bases import Basis
 from kan_heads.kan.bases.bspline import BSplineBasis
 from kan_heads.kan.bases.chebyshev import ChebyshevBasis
@@ -77,6 +78,23 @@ def supports_base(base: Optional[str]) -> bool:
     return base in _BASES
 
 
+def solid(tensor: Optional[Tensor], *shape: int) -> Optional[Tensor]:
+    """Returns a tensor whose memory holds its numbers one after the other, as the kernels read them.
+
+    Args:
+        tensor: an ordinary tensor, perhaps expanded, transposed or with its sign to be turned; or ``None``.
+        shape: what its shape must be; the kernels would read beyond the end of a smaller one.
+
+    Raises:
+        ModelError: if it has another shape.
+    """
+    if tensor is None:
+        return None
+    if tensor.shape != shape:
+        raise ModelError(f"KANLayer: a tensor of shape {tuple(tensor.shape)} stands where {shape} belongs")
+    return tensor.resolve_neg().contiguous()
+
+
 class Kernels:
     """The kernels for one layer.
 
@@ -92,9 +110,11 @@ class Kernels:
     def call(self, name: str, x: Tensor, *arguments: object) -> None:
         """Calls one C function on the rows of x; the arguments follow the number of rows."""
         basis = self.basis
+        lower, step = solid(basis.lower, basis.in_features), solid(basis.step, basis.in_features)
         order, linear, pieces = 0, False, None
         if isinstance(basis, BSplineBasis):
-            order, linear, pieces = basis.order, basis.linear_outside, basis.pieces.data_ptr()
+            order, linear = basis.order, basis.linear_outside
+            pieces = solid(basis.pieces, order + 1, order + 1)
         layer = _Layer(
             _FAMILIES[type(basis)],
             _BASES[self.base],
@@ -105,9 +125,9 @@ class Kernels:
             linear,
             self.anchored,
             max(1, min(torch.get_num_threads(), x.numel() // _SHARE)),
-            basis.lower.data_ptr(),
-            basis.step.data_ptr(),
-            pieces,
+            lower.data_ptr(),
+            step.data_ptr(),
+            None if pieces is None else pieces.data_ptr(),
         )
         plain = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
         if not _functions(x.dtype)[name](layer, x.shape[0], *plain):
