@@ -23,7 +23,7 @@ KINDS = "a compiled model (.nequip.pt2), a checkpoint (.ckpt), a package (.nequi
 def load_calculator(
     path: str, device: str = "cpu", dtype: str | None = None, head: str | None = None
 ) -> Calculator:
-    """Loads a model as a calculator of ASE.
+    """Loads a model as a calculator of ASE; torch's default precision stays as it is, here and in use.
 
     Args:
         path: a model that ``kan-heads compile`` or ``nequip-compile --target ase`` wrote, a checkpoint, a
@@ -86,20 +86,9 @@ def known_elements(calculator: Calculator) -> list[str] | None:
 
 
 def _nequip(path: str, device: str) -> Calculator:
-    try:
-        from nequip.integrations.ase import NequIPCalculator
-    except ModuleNotFoundError as error:
-        if error.name != "nequip.integrations":
-            raise
-        from nequip.ase import NequIPCalculator  # nequip < 0.19
-    import torch
+    from kan_heads.lammps.nequip_calculator import load
 
-    # nequip sets this once in a process. After a MACE model in float32 it would hand float32 to a compiled
-    # model, which reads it as float64 and answers with noise.
-    torch.set_default_dtype(torch.float64)
-    compiled = path.endswith(COMPILED)
-    load = NequIPCalculator.from_compiled_model if compiled else NequIPCalculator._from_saved_model
-    return load(path, device=device, chemical_species_to_atom_type_map=True)
+    return load(path, device, compiled=path.endswith(COMPILED))
 
 
 def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:

@@ -161,16 +161,6 @@ def test_ctrl_c(checkpoint, silver, tmp_path):
     assert "Traceback" not in errors
 
 
-@pytest.fixture(scope="module")
-def mace_file(tmp_path_factory):
-    pytest.importorskip("mace", reason="needs the extra [mace]")
-    path = tmp_path_factory.mktemp("mace") / "kan.model"
-    # In a process of its own: where nequip has been at work, e3nn builds models that no one can save.
-    code = f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
-    run("python", "-c", code, cwd=pathlib.Path(__file__).parent)
-    return path
-
-
 @pytest.mark.parametrize("dtype", [None, "float32"])
 def test_a_mace_model(program, mace_file, dtype):
     from mace.calculators import MACECalculator
