@@ -1,4 +1,4 @@
-"""Two processes train a KAN model through MACE's own training loop as one process does on the same batches."""
+"""Two processes train a KAN model through MACE's own loop as one process does on the same batches."""
 
 import os
 import subprocess
@@ -88,7 +88,7 @@ def results(folder, world):
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0] * world, "\n".join(e[-2000:] for e in errors)
-    return [torch.load(f"{out}-{rank}.pt") for rank in range(world)]
+    return [torch.load(f"{out}-{rank}.pt", weights_only=True) for rank in range(world)]
 
 
 def test_two_processes_train_as_one_does(tmp_path):
