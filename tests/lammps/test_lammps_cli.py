@@ -168,7 +168,7 @@ def test_a_mace_model(program, mace_file, dtype):
     start = alloy()
     ase.io.write("s.extxyz", start)
     options = () if dtype is None else ("--dtype", dtype)
-    program(mace_file, "s.extxyz", "--steps", "2", "--json", "r.json", *options)
+    program(mace_file, "s.extxyz", "--trust", "--steps", "2", "--json", "r.json", *options)
     row = json.loads(pathlib.Path("r.json").read_text())["thermo"][0]
     start.calc = MACECalculator(str(mace_file), device="cpu", default_dtype=dtype or "float64")
     assert row["potential_eV"] == pytest.approx(start.get_potential_energy(), rel=1e-6)
@@ -179,9 +179,9 @@ def test_a_mace_model(program, mace_file, dtype):
 def test_what_does_not_fit_a_mace_model(program, mace_file):
     ase.io.write("s.extxyz", alloy())
     with pytest.raises(ConfigError, match=r"--head dft: .*kan\.model has no such head; it has Default"):
-        program(mace_file, "s.extxyz", "--head", "dft")
+        program(mace_file, "s.extxyz", "--trust", "--head", "dft")
     strange = alloy()
     strange.symbols[0] = "Pt"
     ase.io.write("s.extxyz", strange)
     with pytest.raises(DataError, match="the model has not seen Pt; it knows Cu, Ag, Au"):
-        program(mace_file, "s.extxyz")
+        program(mace_file, "s.extxyz", "--trust")

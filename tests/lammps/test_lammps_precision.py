@@ -18,7 +18,7 @@ import ase.io, numpy, torch
 from kan_heads.lammps.models import load_calculator
 before, (structure, out, *paths) = torch.get_default_dtype(), sys.argv[1:]
 dtypes = ["float32" if path.endswith(".model") else None for path in paths]
-calculators = [load_calculator(path, dtype=dtype) for path, dtype in zip(paths, dtypes)]
+calculators = [load_calculator(path, dtype=dtype, trust=True) for path, dtype in zip(paths, dtypes)]
 assert torch.get_default_dtype() == before
 for path, calculator in zip(paths, calculators):
     atoms = ase.io.read(structure, index=0)
@@ -45,7 +45,7 @@ def test_loading_and_evaluating_leave_the_default_as_it_was(kind, request, frame
     found = []
     for dtype in (torch.float32, torch.float64):
         with default_dtype(dtype):
-            calculator = load_calculator(path)
+            calculator = load_calculator(path, trust=True)
             assert torch.get_default_dtype() == dtype
             found.append(evaluate(calculator, frame))
             assert torch.get_default_dtype() == dtype
@@ -93,5 +93,5 @@ def test_the_order_of_loading_does_not_matter(compiled, mace_file, checkpoint, s
         one, other = np.load(tmp_path / "there" / name), np.load(tmp_path / "back" / name)
         np.testing.assert_array_equal(one, other)
     for name, path in (("pt2.npy", checkpoint), ("model.npy", mace_file)):
-        right = evaluate(load_calculator(str(path)), frame)
+        right = evaluate(load_calculator(str(path), trust=True), frame)
         np.testing.assert_allclose(np.load(tmp_path / "there" / name), right, rtol=1e-5, atol=1e-5)
