@@ -10,18 +10,13 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import torch
 from torch import Tensor
 
+from kan_heads.compile_gate import COMPARED, compare, energy_shifts
 from kan_heads.errors import ConfigError, ModelError, first_line
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
 from kan_heads.quiet import quiet
 
 SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
-
-# Largest difference that rounding explains, relative to the largest value.
-_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-
-# What is compared of a potential; stresses follow from the same derivatives as forces.
-_COMPARED = ("total_energy", "atomic_energy", "forces")
 
 Say = Callable[[str], Any]
 
@@ -34,7 +29,8 @@ class CompileResult:
         freezing: the layers frozen and left; ``None`` if it was not asked for.
         note: why nothing could be frozen, or empty.
         differences: largest absolute difference from the original by field; empty if not compared.
-        relative: the same relative to the largest absolute value of the field.
+        relative: the same relative to the largest absolute value of the field, or for energies to that of
+            the interaction, without per-type shifts.
         n_atoms: atoms of the structure that was compared.
     """
 
@@ -86,6 +82,7 @@ def compile_model(
         model, data = _load(source)
     target = _fitting_target(target, model)
     original = _evaluate(model, data, targets[target], device)
+    shifts = energy_shifts(model, targets[target]["data_settings"](dict(data))["atom_types"])
     report, note = None, ""
     if freezing:
         available = "freeze_kan" in get_all_modifiers(model)
@@ -93,7 +90,7 @@ def compile_model(
         if report.frozen and not available:
             note = "the package is older than freezing; package the checkpoint again"
             report = None
-    tolerance = _TOLERANCE.get(model.model_dtype, 1e-2)
+    model_dtype = model.model_dtype
     del model
     arguments = [source, output, "--mode", mode, "--device", device]
     arguments += ["--target", target] if mode == "aotinductor" else []
@@ -107,7 +104,7 @@ def compile_model(
         return CompileResult(report, note, {}, {}, 0)
     with say("Comparing with the original"), quiet(logging.WARNING):
         found = _evaluate(_compiled(output, targets[target]), data, targets[target], device)
-    differences, relative = _compare(output, original, found, tolerance)
+    differences, relative = compare(output, original, found, model_dtype, shifts)
     return CompileResult(report, note, differences, relative, data["pos"].shape[0])
 
 
@@ -202,21 +199,5 @@ def _evaluate(model: Any, data: Dict[str, Tensor], target: Dict[str, Any], devic
     if isinstance(model, torch.nn.Module):
         model = model.to(device)
     outputs = model(inputs)
-    names = [name for name in _COMPARED if name in target["output"]] or target["output"]
+    names = [name for name in COMPARED if name in target["output"]] or target["output"]
     return {name: outputs[name].detach().cpu() for name in names}
-
-
-def _compare(
-    path: str, expected: Dict[str, Tensor], found: Dict[str, Tensor], tolerance: float
-) -> Tuple[Dict[str, float], Dict[str, float]]:
-    """Returns the largest differences, absolute and relative; raises if rounding cannot explain them."""
-    differences = {name: float((found[name] - value).abs().max()) for name, value in expected.items()}
-    scales = {name: float(value.abs().max()) or 1.0 for name, value in expected.items()}
-    relative = {name: difference / scales[name] for name, difference in differences.items()}
-    for name, difference in relative.items():
-        if not difference <= tolerance:
-            raise ModelError(
-                f"{path}: the compiled model differs from the original by {differences[name]:.1e} in {name}, "
-                "more than rounding explains; do not use it, and please report this"
-            )
-    return differences, relative

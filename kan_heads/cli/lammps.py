@@ -70,6 +70,9 @@ def run(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="MACE: float64 (default) or float32.")] = None,
     head: Annotated[str | None, typer.Option(help="MACE: which head.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="MACE: load a .model, a pickle that can run code.")
+    ] = False,
 ) -> None:
     """Molecular dynamics: LAMMPS moves the atoms, the model gives forces; one process, one device.
 
@@ -101,9 +104,10 @@ def run(
         dtype=dtype,
         head=head,
         threads=threads,
+        trust=trust,
     )
     settings.check()
-    check_kind(model, dtype, head)
+    check_kind(model, dtype, head, trust)
     outputs = {"--dump": dump, "--final": final, "--json": None if json == "-" else json, "--log": log}
     _check_outputs(outputs, (model, structure))
     atoms = _read(structure, index)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kan_heads.errors import ConfigError
-
 if TYPE_CHECKING:
     from kan_heads.mace.migrate import MigrationResult
 
@@ -18,7 +16,7 @@ def migrate_mace(
     old: Annotated[Path, typer.Argument(metavar="OLD.model", help="Model file that MACE has saved.")],
     new: Annotated[Path, typer.Argument(metavar="NEW.model", help="File to write; it must not exist.")],
     trust: Annotated[
-        bool, typer.Option("--trust", help="Run the code that is stored in OLD.model, which loading it does.")
+        bool, typer.Option("--trust", help="Load OLD.model, a pickle that can run code.")
     ] = False,
 ) -> None:
     """Make a MACE model of e3nn 0.4, e.g. a foundation model, load with the e3nn that is installed.
@@ -28,16 +26,13 @@ def migrate_mace(
     A file that loads as it is, is copied unchanged. If a check fails, nothing is written.
     """
     from kan_heads.mace.migration_files import check_paths
+    from kan_heads.trust import require_trust
 
     check_paths(str(old), str(new))
-    if not trust:
-        raise ConfigError(
-            f"{old}: loading a MACE model runs code that is stored in the file; use files from sources "
-            "that you trust, and repeat with --trust"
-        )
+    require_trust(str(old), trust)
     from kan_heads.mace.migrate import migrate
 
-    for line in _summary(migrate(str(old), str(new)), new):
+    for line in _summary(migrate(str(old), str(new), trust=trust), new):
         typer.echo(line)
 
 

@@ -63,5 +63,9 @@ def _overall(target: str, installation: Installation, states: dict[str, State]) 
     if found & {State.OTHER, State.MISSING}:
         return f"changed by something else; restore with: {installation.restore_command()}"
     if len(found) == 1:
-        return found.pop().value
+        state = found.pop()
+        if installation.record_agrees():
+            return state.value
+        verb = "apply" if state is State.PATCHED else "revert"
+        return f"{state.value}, but its RECORD has other checksums; run: kan-heads patch {verb} {target}"
     return f"partly patched; run: kan-heads patch apply {target}, or: kan-heads patch revert {target}"

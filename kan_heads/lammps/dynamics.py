@@ -42,7 +42,8 @@ def run(
         Thermo output, time per step, memory, and the last structure.
 
     Raises:
-        ConfigError: if a setting makes no sense, or LAMMPS is not installed.
+        ConfigError: if a setting makes no sense, a MACE model is a pickle and not trusted, or LAMMPS is not
+            installed.
         DataError: if the structure does not fit the model or the settings.
         ModelError: if the model cannot be loaded, or fails at some step; the message names it.
     """
@@ -184,9 +185,10 @@ def _calculator(
     from kan_heads.lammps.models import check_kind, load_calculator
 
     path = os.fspath(model)
-    check_kind(path, settings.dtype, settings.head)
+    options = (settings.dtype, settings.head, settings.trust)
+    check_kind(path, *options)
     with progress.stage("Loading the model"):
-        return load_calculator(path, settings.device, settings.dtype, settings.head), path
+        return load_calculator(path, settings.device, *options), path
 
 
 def _check_structure(atoms: Atoms, settings: Settings) -> None:

@@ -6,10 +6,12 @@ import contextlib
 import io
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kan_heads.errors import ConfigError, ModelError, first_line
 from kan_heads.quiet import quiet
+from kan_heads.trust import require_trust
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -21,24 +23,32 @@ KINDS = "a compiled model (.nequip.pt2), a checkpoint (.ckpt), a package (.nequi
 
 
 def load_calculator(
-    path: str, device: str = "cpu", dtype: str | None = None, head: str | None = None
+    path: str,
+    device: str = "cpu",
+    dtype: str | None = None,
+    head: str | None = None,
+    trust: bool = False,
 ) -> Calculator:
-    """Loads a model as a calculator of ASE.
+    """Loads a model as a calculator of ASE; torch's default precision stays as it is, here and in use.
 
     Args:
         path: a model that ``kan-heads compile`` or ``nequip-compile --target ase`` wrote, a checkpoint, a
-            package, or a ``.model`` of MACE, which is a pickle: only use files from sources you trust.
+            package, or a ``.model`` of MACE. Checkpoints and packages hold pickles, which can run code and
+            are loaded without a question, as nequip's own programs do: only use files from sources you
+            trust.
         device: ``cpu`` or ``cuda``.
         dtype: precision of a MACE model, ``float32`` or ``float64``; None stands for ``float64``.
         head: head of a MACE model with several.
+        trust: load a ``.model`` although it is a pickle, see :func:`kan_heads.trust.require_trust`.
 
     Raises:
         ModelError: if the file is missing, of another kind, or cannot be loaded.
-        ConfigError: if the device is not there, or an option does not fit the kind of model.
+        ConfigError: if the device is not there, an option does not fit the kind of model, or a ``.model`` is
+            a pickle and ``trust`` is not given.
     """
     from kan_heads.compiling import check_device
 
-    check_kind(path, dtype, head)
+    check_kind(path, dtype, head, trust)
     check_device(device)
     try:
         with quiet(logging.WARNING):
@@ -56,12 +66,12 @@ def load_calculator(
         raise ModelError(f"{path}: cannot be loaded ({first_line(error)}); {_remedy(path, error)}") from error
 
 
-def check_kind(path: str, dtype: str | None = None, head: str | None = None) -> None:
-    """Finds what is wrong with the name of a model, and with options that do not fit it.
+def check_kind(path: str, dtype: str | None = None, head: str | None = None, trust: bool = False) -> None:
+    """Finds what is wrong with the name of a model and with options that do not fit it, and loads nothing.
 
     Raises:
         ModelError: if there is no such file, or no such kind of model.
-        ConfigError: if an option is about another kind.
+        ConfigError: if an option is about another kind, or a ``.model`` is a pickle and not trusted.
     """
     if not os.path.isfile(path):
         raise ModelError(f"{path}: no such file; give {KINDS}")
@@ -70,6 +80,8 @@ def check_kind(path: str, dtype: str | None = None, head: str | None = None) -> 
     for option, value in (("--dtype", dtype), ("--head", head)):
         if value is not None and not path.endswith(MACE):
             raise ConfigError(f"{option}: is about a MACE .model; {os.path.basename(path)} is none")
+    if path.endswith(MACE):
+        require_trust(path, trust)
 
 
 def known_elements(calculator: Calculator) -> list[str] | None:
@@ -86,20 +98,9 @@ def known_elements(calculator: Calculator) -> list[str] | None:
 
 
 def _nequip(path: str, device: str) -> Calculator:
-    try:
-        from nequip.integrations.ase import NequIPCalculator
-    except ModuleNotFoundError as error:
-        if error.name != "nequip.integrations":
-            raise
-        from nequip.ase import NequIPCalculator  # nequip < 0.19
-    import torch
+    from kan_heads.lammps.nequip_calculator import load
 
-    # nequip sets this once in a process. After a MACE model in float32 it would hand float32 to a compiled
-    # model, which reads it as float64 and answers with noise.
-    torch.set_default_dtype(torch.float64)
-    compiled = path.endswith(COMPILED)
-    load = NequIPCalculator.from_compiled_model if compiled else NequIPCalculator._from_saved_model
-    return load(path, device=device, chemical_species_to_atom_type_map=True)
+    return load(path, device, compiled=path.endswith(COMPILED))
 
 
 def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:
@@ -108,7 +109,8 @@ def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:
         from mace.calculators import MACECalculator
 
         options = {} if head is None else {"head": head}
-        calculator = MACECalculator(path, device=device, default_dtype=dtype, **options)
+        # As a text the name would be a pattern, and find other files than the one that was checked.
+        calculator = MACECalculator(Path(path), device=device, default_dtype=dtype, **options)
     # MACE itself would take the last head and go on.
     if head is not None and head not in calculator.available_heads:
         heads = ", ".join(calculator.available_heads)

@@ -42,6 +42,7 @@ class Settings:
         head: head of a MACE model with several.
         threads: threads of torch; None keeps torch's number. A compiled model keeps the number that torch had
             when it was compiled.
+        trust: load a MACE model although it is a pickle, which can run code.
     """
 
     ensemble: str = "nvt"
@@ -62,6 +63,7 @@ class Settings:
     dtype: str | None = None
     head: str | None = None
     threads: int | None = None
+    trust: bool = False
 
     def check(self) -> None:
         """Raises ConfigError where an option is unknown, makes no sense or contradicts another."""

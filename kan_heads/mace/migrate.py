@@ -20,6 +20,7 @@ from kan_heads.mace.migration_check import compare, dtype_of, heads_of
 from kan_heads.mace.migration_files import appears_whole, check_paths
 from kan_heads.precision import default_dtype
 from kan_heads.quiet import quiet
+from kan_heads.trust import require_trust
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,25 +55,26 @@ class MigrationResult:
     note: str = ""
 
 
-def migrate(old: str, new: str, device: str = "cpu") -> MigrationResult:
+def migrate(old: str, new: str, device: str = "cpu", trust: bool = False) -> MigrationResult:
     """Writes a MACE model file that the installed e3nn loads.
 
-    Reading a model file runs code that is stored in it: only use files from sources you trust.
     A file that loads as it is, is copied byte for byte. Nothing is written unless every check passes.
 
     Args:
         old: the model file, saved by MACE with any e3nn from 0.4.
         new: file to write; it must not exist.
         device: where the old and the new model are compared. The new one is always saved for a CPU.
+        trust: load the old file although it is a pickle, see :func:`kan_heads.trust.require_trust`.
 
     Returns:
         What was found, and how far the new model is from the old one.
 
     Raises:
-        ConfigError: if ``new`` exists or cannot be written.
+        ConfigError: if ``new`` exists or cannot be written, or ``trust`` is not given.
         ModelError: if the file is missing, damaged or no MACE model, or the new model differs from the old.
     """
     check_paths(old, new)
+    require_trust(old, trust)
     with quiet(logging.WARNING):
         try:
             model, origin, migrated = _load(old)

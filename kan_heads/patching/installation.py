@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kan_heads.errors import ConfigError, ModelError
-from kan_heads.patching import diff
+from kan_heads.patching import diff, installed_files
 from kan_heads.patching.records import TARGETS, Patch, find_patch, patches_dir
 
 
@@ -44,15 +44,26 @@ class Installation:
 
     def states(self) -> dict[str, State]:
         """The state of each file, by its path in site-packages."""
-        return {name: self._state(name, self._read(name)) for name in self.patch.pristine}
+        return {name: self._state(name, content) for name, content in self._contents().items()}
+
+    @property
+    def record(self) -> str:
+        """Path in site-packages of the list of installed files; installers other than pip may write none."""
+        return f"{self.distribution.replace('-', '_')}-{self.version}.dist-info/RECORD"
+
+    def record_agrees(self) -> bool:
+        """Whether the list of installed files, if there is one, has the checksums of the present files."""
+        record, contents = self._read(self.record), self._contents()
+        return record is None or self._corrected(record, contents) == record
 
     def change(self, wanted: State) -> list[str]:
-        """Brings every file into one state.
+        """Brings every file into one state, and their checksums in the list of installed files with them.
 
         Nothing is written unless every file is as released or as patched. New contents are written
         beside the files and checked before the first file is replaced, and a file is replaced as a
         whole: hard links into a cache keep their content, and a killed process leaves every file in
-        one state or the other, from which a second call goes on.
+        one state or the other, from which a second call goes on. The list comes last; it is corrected
+        also where no file has to change.
 
         Args:
             wanted: ``State.PATCHED`` or ``State.PRISTINE``.
@@ -63,13 +74,19 @@ class Installation:
         Raises:
             ModelError: a file is neither as released nor as patched, or cannot be written.
         """
-        contents = {name: self._read(name) for name in self.patch.pristine}
+        contents = self._contents()
         states = {name: self._state(name, content) for name, content in contents.items()}
         self._refuse_strangers(states)
         names = [name for name, state in states.items() if state is not wanted]
+        new = {name: self._changed(name, contents[name] or b"", wanted) for name in names}
+        record = self._read(self.record)
+        if record is not None:
+            listed = self._corrected(record, {**contents, **new})
+            if listed != record:
+                new[self.record] = listed
         with contextlib.ExitStack() as stack:
             try:
-                staged = {name: self._stage(name, contents[name], wanted, stack) for name in names}
+                staged = {name: self._stage(name, content, stack) for name, content in new.items()}
                 for name, path in staged.items():
                     os.replace(path, self.root / name)
             except OSError as error:
@@ -81,7 +98,7 @@ class Installation:
                 raise ModelError(
                     f"{self.root / name} was changed by another program meanwhile; run this again"
                 )
-        return names
+        return list(new)
 
     def restore_command(self) -> str:
         """What brings the files back as released."""
@@ -95,16 +112,27 @@ class Installation:
                     f"{reason} in {self.root}: {', '.join(names)}; nothing was changed; {remedy}"
                 )
 
-    def _stage(self, name: str, content: bytes | None, wanted: State, stack: contextlib.ExitStack) -> str:
-        """Writes the new content of a file beside it; what is not used in the end is removed."""
-        new = diff.apply(self.patch.hunks[name], content or b"", reverse=wanted is State.PRISTINE)
+    def _contents(self) -> dict[str, bytes | None]:
+        return {name: self._read(name) for name in self.patch.pristine}
+
+    def _changed(self, name: str, content: bytes, wanted: State) -> bytes:
+        new = diff.apply(self.patch.hunks[name], content, reverse=wanted is State.PRISTINE)
         if self._state(name, new) is not wanted:
             raise ModelError(f"{name}: the patch gives another file than recorded; reinstall kan-heads")
+        return new
+
+    def _corrected(self, record: bytes, contents: dict[str, bytes | None]) -> bytes:
+        present = {name: content for name, content in contents.items() if content is not None}
+        known = {name: {self.patch.pristine[name], self.patch.patched[name]} for name in present}
+        return installed_files.corrected(record, present, known)
+
+    def _stage(self, name: str, content: bytes, stack: contextlib.ExitStack) -> str:
+        """Writes the new content of a file beside it; what is not used in the end is removed."""
         file = self.root / name
         handle, path = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".kan-heads", dir=file.parent)
         stack.callback(Path(path).unlink, missing_ok=True)
         with os.fdopen(handle, "wb") as writer:
-            writer.write(new)
+            writer.write(content)
             writer.flush()
             os.fsync(writer.fileno())
         os.chmod(path, stat.S_IMODE(file.stat().st_mode))

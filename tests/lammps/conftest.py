@@ -41,3 +41,24 @@ def checkpoint(silver):
     from lammps_systems import train
 
     return train("allegro/ag-output-gaussian", silver)
+
+
+@pytest.fixture(scope="session")
+def compiled(checkpoint, tmp_path_factory):
+    """The same model, compiled for ASE."""
+    from lammps_systems import compile_for
+
+    return compile_for("ase", checkpoint, tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(scope="session")
+def mace_file(tmp_path_factory):
+    """An untrained MACE model with KANs in its readouts."""
+    pytest.importorskip("mace", reason="needs the extra [mace]")
+    from lammps_systems import HERE, run
+
+    path = tmp_path_factory.mktemp("mace") / "kan.model"
+    # In a process of its own: where nequip has been at work, e3nn builds models that no one can save.
+    code = f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
+    run("python", "-c", code, cwd=HERE)
+    return path

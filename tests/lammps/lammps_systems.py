@@ -10,7 +10,8 @@ from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+HERE = pathlib.Path(__file__).parent
+CONFIGS = HERE.parents[1] / "configs"
 MODEL = "training_module.model."
 TINY = {
     "allegro": (
@@ -190,3 +191,11 @@ def train(config, data):
         cwd=data,
     )
     return out / "best.ckpt"
+
+
+def compile_for(target, checkpoint, folder):
+    """Compiles a checkpoint for one target of ``nequip-compile``; returns the file."""
+    path = folder / f"{target}.nequip.pt2"
+    options = ("--mode", "aotinductor", "--device", "cpu", "--target", target)
+    run("nequip-compile", checkpoint, path, *options, cwd=folder)
+    return path

@@ -6,27 +6,16 @@ import ase.io
 import numpy as np
 import pytest
 from ase import units
-from lammps_systems import run, train
+from lammps_systems import compile_for, run, train
 
 pytestmark = pytest.mark.slow
 
 
-def compile_for(target, checkpoint, folder):
-    path = folder / f"{target}.nequip.pt2"
-    options = ("--mode", "aotinductor", "--device", "cpu", "--target", target)
-    run("nequip-compile", checkpoint, path, *options, cwd=folder)
-    return path
-
-
-def test_dynamics_with_a_compiled_model(checkpoint, silver, tmp_path):
-    import torch
+def test_dynamics_with_a_compiled_model(compiled, silver, tmp_path):
     from nequip.integrations.ase import NequIPCalculator
 
-    from kan_heads.lammps.models import load_calculator
-
-    path = compile_for("ase", checkpoint, tmp_path)
     output, _ = run(
-        *("kan-heads", "lammps", "run", path, silver / "val.extxyz", "--index", "0", "--steps", "20"),
+        *("kan-heads", "lammps", "run", compiled, silver / "val.extxyz", "--index", "0", "--steps", "20"),
         *("--thermo", "10", "--dump", "d.lammpstrj", "--dump-every", "10", "--json", "r.json"),
         cwd=tmp_path,
     )
@@ -36,16 +25,13 @@ def test_dynamics_with_a_compiled_model(checkpoint, silver, tmp_path):
     assert [row["step"] for row in rows] == [0, 10, 20]
     for row, frame in zip(rows, frames, strict=True):
         atoms = frame.copy()
-        atoms.calc = NequIPCalculator.from_compiled_model(str(path), device="cpu")
+        atoms.calc = NequIPCalculator.from_compiled_model(str(compiled), device="cpu")
         assert row["potential_eV"] == pytest.approx(atoms.get_potential_energy(), rel=1e-6)
         forces = atoms.get_forces()
         np.testing.assert_allclose(frame.get_forces(), forces, rtol=0, atol=1e-6 * np.abs(forces).max())
         ideal = 2 * row["kinetic_eV"] / (3 * atoms.get_volume())
         pressure = (ideal - atoms.get_stress()[:3].mean()) / units.bar
         assert row["pressure_bar"] == pytest.approx(pressure, rel=1e-6)
-    torch.set_default_dtype(torch.float32)  # as MACE leaves it
-    atoms.calc = load_calculator(str(path))
-    assert rows[-1]["potential_eV"] == pytest.approx(atoms.get_potential_energy(), rel=1e-6)
 
 
 @pytest.mark.parametrize("style", ["pair_allegro", "pair_nequip"])

@@ -66,7 +66,7 @@ def new(old, tmp_path_factory):
     """A folder with the migrated models, and what a fresh process computes with them."""
     folder = tmp_path_factory.mktemp("new")
     for name in GOOD:
-        migrate(str(old / f"{name}.model"), str(folder / f"{name}.model"))
+        migrate(str(old / f"{name}.model"), str(folder / f"{name}.model"), trust=True)
     done = command(sys.executable, PROGRAM, "evaluate", str(folder), *GOOD)
     assert done.returncode == 0, done.stderr
     return folder
@@ -129,7 +129,7 @@ def test_frozen_parameters_and_evaluation_mode_stay(new):
 
 
 def test_the_result_says_what_was_found_and_compared(old, tmp_path, unchanged):
-    result = migrate(str(old / "heads.model"), str(tmp_path / "new.model"))
+    result = migrate(str(old / "heads.model"), str(tmp_path / "new.model"), trust=True)
     assert (result.model_class, result.elements, result.dtype) == ("ScaleShiftMACE", ("C", "O"), "float64")
     assert (result.heads, result.origin) == (old_models.HEADS, "e3nn 0.4")
     assert result.n_parameters == sum(p.numel() for p in load(tmp_path / "new.model").parameters())
@@ -140,7 +140,7 @@ def test_the_result_says_what_was_found_and_compared(old, tmp_path, unchanged):
 
 
 def test_a_tensor_of_another_precision_keeps_it(old, tmp_path):
-    migrate(str(old / "mixed.model"), str(tmp_path / "new.model"))
+    migrate(str(old / "mixed.model"), str(tmp_path / "new.model"), trust=True)
     model = load(tmp_path / "new.model")
     assert model.r_max.dtype == torch.float64
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -149,14 +149,14 @@ def test_a_tensor_of_another_precision_keeps_it(old, tmp_path):
 def test_a_model_saved_on_a_gpu_arrives_on_the_cpu(old, new, tmp_path):
     with zipfile.ZipFile(old / "gpu.model") as archive:
         assert archive.read("gpu/data.pkl").count(b"cuda:0") > 1
-    migrate(str(old / "gpu.model"), str(tmp_path / "new.model"))
+    migrate(str(old / "gpu.model"), str(tmp_path / "new.model"), trust=True)
     model = torch.load(tmp_path / "new.model", weights_only=False)
     assert holds(model.state_dict(), load(new / "float64.model").state_dict())
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"cpu"}
 
 
 def test_constants_that_an_old_mace_did_not_save_are_added_and_named(old, new, tmp_path):
-    result = migrate(str(old / "mace-0.3.4.model"), str(tmp_path / "new.model"))
+    result = migrate(str(old / "mace-0.3.4.model"), str(tmp_path / "new.model"), trust=True)
     assert result.recomputed
     assert all(name.endswith("_zeroed") for name in result.recomputed)
     assert max(result.differences.values()) < 1e-10
@@ -164,7 +164,7 @@ def test_constants_that_an_old_mace_did_not_save_are_added_and_named(old, new, t
 
 
 def test_a_model_that_cannot_be_compared_is_migrated_and_says_so(old, new, tmp_path):
-    result = migrate(str(old / "not-runnable.model"), str(tmp_path / "new.model"))
+    result = migrate(str(old / "not-runnable.model"), str(tmp_path / "new.model"), trust=True)
     assert (result.differences, result.n_atoms) == ({}, 0)
     assert "normalize" in result.note
     assert holds(load(tmp_path / "new.model").state_dict(), load(new / "float64.model").state_dict())
@@ -181,7 +181,7 @@ def test_a_model_that_cannot_be_compared_is_migrated_and_says_so(old, new, tmp_p
 )
 def test_a_model_that_would_change_is_refused_and_nothing_is_written(name, message, old, tmp_path, unchanged):
     with pytest.raises(ModelError, match=message):
-        migrate(str(old / f"{name}.model"), str(tmp_path / "new.model"))
+        migrate(str(old / f"{name}.model"), str(tmp_path / "new.model"), trust=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ def test_a_parameter_that_mace_leaves_out_is_an_error(old, tmp_path, monkeypatch
 
     monkeypatch.setattr(scripts_utils, "extract_config_mace_model", without_repulsion)
     with pytest.raises(ModelError, match="old and new do not share pair_repulsion_fn"):
-        migrate(str(old / "heads.model"), str(tmp_path / "new.model"))
+        migrate(str(old / "heads.model"), str(tmp_path / "new.model"), trust=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -207,14 +207,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder, request, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
         with pytest.raises(ConfigError, match=r"new\.model: cannot be written"):
-            migrate(str(source), str(tmp_path / "new.model"))
+            migrate(str(source), str(tmp_path / "new.model"), trust=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_loads_as_it_is_is_copied(new, tmp_path):
-    result = migrate(str(new / "heads.model"), str(tmp_path / "new.model"))
+    result = migrate(str(new / "heads.model"), str(tmp_path / "new.model"), trust=True)
     assert (result.migrated, result.origin) == (False, f"e3nn {e3nn.__version__}")
     assert (tmp_path / "new.model").read_bytes() == (new / "heads.model").read_bytes()
 

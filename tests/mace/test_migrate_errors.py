@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 import types
 import zipfile
@@ -65,7 +64,7 @@ def test_a_file_that_is_no_model_is_one_line(make, message, tmp_path):
     make(path)
     setstate, before = CodeGenMixin.__setstate__, sorted(tmp_path.iterdir())
     with pytest.raises(ModelError, match=message) as caught:
-        migrate(str(path), str(tmp_path / "new.model"))
+        migrate(str(path), str(tmp_path / "new.model"), trust=True)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
@@ -89,17 +88,3 @@ def test_a_new_name_that_cannot_be_used_is_one_line(name, message, tmp_path):
     assert not (tmp_path / "code-ran").exists()
     assert (tmp_path / "there.model").read_text() == "precious"
     assert (tmp_path / "a.model").read_bytes() == before
-
-
-def test_the_program_runs_no_code_of_the_file_without_trust(tmp_path):
-    marker = tmp_path / "code-ran"
-    torch.save(Marker(marker), tmp_path / "a.model")
-    code = "import kan_heads.cli; kan_heads.cli.main()"
-    arguments = [sys.executable, "-c", code, "migrate-mace", tmp_path / "a.model", tmp_path / "new.model"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "repeat with --trust" in done.stderr
-    assert not marker.exists()
-    with pytest.raises(ModelError, match="holds a NoneType, not a MACE model"):
-        migrate(str(tmp_path / "a.model"), str(tmp_path / "new.model"))
-    assert marker.exists()
