@@ -1,6 +1,7 @@
 """MACE models with KANs: made out of a stock model, and rebuilt wherever MACE rebuilds one."""
 
 import copy
+import re
 from typing import Any, Mapping, Optional
 
 import mace  # noqa: F401  before e3nn, whose release 0.4 needs a setting that mace makes
@@ -167,7 +168,8 @@ def _stock_twin(model: ScaleShiftMACE) -> torch.nn.Module:
     config = extract_config_mace_model(model)
     config["readout_cls"] = config["readout_cls"].stock_class
     twin = modules.ScaleShiftMACE(**config).to(next(model.parameters()))
-    twin.load_state_dict(model.state_dict(), strict=False)
+    state = {re.sub(r"^(readouts\.\d+)\.stock\.", r"\1.", name): v for name, v in model.state_dict().items()}
+    twin.load_state_dict(state, strict=False)
     return twin
 
 
