@@ -1,6 +1,8 @@
 """MACE models with KANs: made out of a stock model, and rebuilt wherever MACE rebuilds one."""
 
+import contextlib
 import copy
+import re
 from typing import Any, Mapping, Optional
 
 import mace  # noqa: F401  before e3nn, whose release 0.4 needs a setting that mace makes
@@ -57,6 +59,22 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
                     its.linear_kan.weight.copy_(weight[:, index].flatten())
         _copy_radial(self, single)
         return single
+
+    def after_epoch(self, epoch: int, train_loader: Any, rank: int = 0, ema: Any = None, **more: Any) -> None:
+        """Logs what of the KANs' inputs lies off their grids; the patched ``train`` of MACE calls this.
+
+        Args:
+            epoch: number of the epoch whose validation and checkpoint are done.
+            train_loader: MACE's loader; only its data set is read, so no random state moves.
+            rank: of this process; the first one logs.
+            ema: the average of the weights that was validated, if MACE keeps one.
+            more: what else MACE passes: ``valid_loaders``, ``optimizer``, ``loss_fn``.
+        """
+        from kan_heads.mace.epochs import log_off_grid
+
+        if rank == 0:
+            with contextlib.nullcontext() if ema is None else ema.average_parameters():
+                log_off_grid(self, epoch, train_loader)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Loads weights as usual.
@@ -167,7 +185,8 @@ def _stock_twin(model: ScaleShiftMACE) -> torch.nn.Module:
     config = extract_config_mace_model(model)
     config["readout_cls"] = config["readout_cls"].stock_class
     twin = modules.ScaleShiftMACE(**config).to(next(model.parameters()))
-    twin.load_state_dict(model.state_dict(), strict=False)
+    state = {re.sub(r"^(readouts\.\d+)\.stock\.", r"\1.", name): v for name, v in model.state_dict().items()}
+    twin.load_state_dict(state, strict=False)
     return twin
 
 

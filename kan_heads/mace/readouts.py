@@ -7,7 +7,7 @@ of its model: it is bound to them, as :func:`bound` tells, and pickles with them
 
 import copyreg
 import functools
-from typing import Any, Optional, Type
+from typing import Any, Dict, Mapping, Optional, Type
 
 import mace  # noqa: F401  before e3nn, whose release 0.4 needs a setting that mace makes
 import torch
@@ -50,9 +50,15 @@ def _reduce(block: "_Bindable") -> Any:
 
 copyreg.pickle(_Bindable, _reduce)
 
+#: The parts of a stock readout that hold weights.
+_LINEAR_MAPS = ("linear", "linear_1", "linear_mid", "linear_2")
+
 
 class _KANReadout(torch.nn.Module, metaclass=_Bindable):
-    """A stock readout whose parts it takes over, and one KAN for each head, on the head's own features.
+    """A stock readout, kept as ``stock``, and one KAN for each head, on the head's own features.
+
+    The linear maps of a stock readout are not found where MACE has them: a converter that reads them part by
+    part, and knows no KANs, shall stop there and not leave the KANs out.
 
     Args:
         stock: the readout of MACE that it replaces.
@@ -80,8 +86,7 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
             raise TypeError(
                 f"{type(self).__name__} must be bound to settings, see kan_heads.mace.readouts.bound"
             )
-        for name, part in stock.named_children():
-            self.add_module(name, part)
+        self.stock = stock
         self._add_kans(num_heads, next(stock.parameters()))
 
     def _add_kans(self, num_heads: int, like: Tensor) -> None:
@@ -97,6 +102,44 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
         # In the state too, so that weights are never read as those of other functions.
         self.register_buffer("record", torch.tensor(list(settings.record().encode()), dtype=torch.uint8))
 
+    def __getattr__(self, name: str) -> Any:
+        """Refuses the linear maps of the stock readout; MACE may read its non-linearity."""
+        if name in _LINEAR_MAPS:
+            raise AttributeError(
+                f"{name}: this readout holds KANs, which a converter that reads MACE's own parts would lose; "
+                f"the stock parts are at .stock (.stock.{name})"
+            )
+        if name == "non_linearity":
+            return getattr(self.stock, name)
+        return super().__getattr__(name)
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        """Brings readouts of release 0.1, which were stock readout and KANs in one, into the present form."""
+        super().__setstate__(state)
+        if "stock" in self._modules:
+            return
+        parts, own = dict(self._modules), {}
+        for name in ("kans", "linear_kan"):
+            if name in parts:
+                own[name] = parts.pop(name)
+        linear = "linear" in parts
+        stock = _assembled(LinearReadoutBlock if linear else self.stock_class, parts)
+        stock.training = self.training
+        if not linear:
+            stock.hidden_irreps, stock.num_heads = self.hidden_irreps, self.num_heads
+        # The stock parts come first, as before: optimisers know parameters by their position.
+        self._modules = {"stock": stock, **own}
+
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Takes weights of release 0.1, and of a stock model, whose names lack ``stock``."""
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            part = name[len(prefix) :]
+            if part.split(".")[0] in (*_LINEAR_MAPS, "non_linearity"):
+                state_dict[f"{prefix}stock.{part}"] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def _kan_energies(self, features: Tensor) -> Tensor:
         """Applies each head's KAN: (n_atoms, n_heads * features) -> (n_atoms, n_heads)."""
         if self.num_heads == 1:
@@ -107,6 +150,15 @@ class _KANReadout(torch.nn.Module, metaclass=_Bindable):
             own = features[:, head * self.features : (head + 1) * self.features]  # (n_atoms, features)
             energies = energies + kan(own) * self.columns[head]
         return energies
+
+
+def _assembled(block: Type[torch.nn.Module], parts: Mapping[str, torch.nn.Module]) -> torch.nn.Module:
+    """Returns a stock readout of parts that exist, which its constructor would make anew."""
+    stock = block.__new__(block)
+    torch.nn.Module.__init__(stock)
+    for name, part in parts.items():
+        stock.add_module(name, part)
+    return stock
 
 
 @compile_mode("script")
@@ -132,7 +184,7 @@ class LinearKANReadoutBlock(_KANReadout):
         Returns:
             Energies, shape ``(n_atoms, n_heads)``.
         """
-        return self.linear(x) + self._kan_energies(self.linear_kan(x))
+        return self.stock(x) + self._kan_energies(self.linear_kan(x))
 
 
 @compile_mode("script")
@@ -152,8 +204,9 @@ class NonLinearKANReadoutBlock(_KANReadout):
         Returns:
             Energies, shape ``(n_atoms, n_heads)``.
         """
-        h = self._masked(self.non_linearity(self.linear_1(x)), heads)  # (n_atoms, n_heads * features)
-        return self.linear_2(h) + self._kan_energies(h)
+        stock = self.stock
+        h = self._masked(stock.non_linearity(stock.linear_1(x)), heads)  # (n_atoms, n_heads * features)
+        return stock.linear_2(h) + self._kan_energies(h)
 
     def _masked(self, h: Tensor, heads: Optional[Tensor]) -> Tensor:
         if self.num_heads > 1 and heads is not None:
@@ -169,9 +222,10 @@ class NonLinearBiasKANReadoutBlock(NonLinearKANReadoutBlock):
 
     def forward(self, x: Tensor, heads: Optional[Tensor] = None) -> Tensor:
         """As that of :class:`NonLinearKANReadoutBlock`."""
-        h = self._masked(self.non_linearity(self.linear_1(x)), heads)  # (n_atoms, n_heads * features)
-        h = self._masked(self.non_linearity(self.linear_mid(h)), heads)
-        return self.linear_2(h) + self._kan_energies(h)
+        stock = self.stock
+        h = self._masked(stock.non_linearity(stock.linear_1(x)), heads)  # (n_atoms, n_heads * features)
+        h = self._masked(stock.non_linearity(stock.linear_mid(h)), heads)
+        return stock.linear_2(h) + self._kan_energies(h)
 
 
 _BY_STOCK_CLASS = {

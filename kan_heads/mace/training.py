@@ -40,7 +40,7 @@ def configure(
     if not args.kan:
         check_without_kan(args)
     if inherited and args.kan:
-        raise ConfigError("--kan: the foundation model has KANs already; leave out --kan and its options")
+        _check_foundation(foundation, args)
     if args.kan or inherited:
         if getattr(args, "lora", False):
             raise ConfigError("--lora trains parts of linear maps only and freezes KANs; leave out --lora")
@@ -108,6 +108,17 @@ def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: boo
     if settings.calibrate:
         calibrate(model, calibration_frames(train_loader.dataset))
     return model
+
+
+def _check_foundation(foundation: ScaleShiftMACE, args: argparse.Namespace) -> None:
+    """Stops where the options ask for other KANs than the foundation model has."""
+    settings = foundation.kan_settings()
+    its, mine = settings.record(), settings_from(args).for_features(settings.features).record()
+    if its != mine:
+        raise ConfigError(
+            f"--kan: the foundation model has KANs {its}, these options ask for {mine}; leave out --kan and "
+            "its options to go on with those it has"
+        )
 
 
 def _check_checkpoints(model: torch.nn.Module, args: argparse.Namespace) -> None:

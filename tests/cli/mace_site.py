@@ -20,8 +20,9 @@ DIST_INFO = f"mace_torch-{VERSION}.dist-info"
 ARG_PARSER = "mace/tools/arg_parser.py"
 MODEL_SCRIPT_UTILS = "mace/tools/model_script_utils.py"
 SCRIPTS_UTILS = "mace/tools/scripts_utils.py"
+TRAIN = "mace/tools/train.py"
 METADATA = f"{DIST_INFO}/METADATA"
-FILES = [ARG_PARSER, MODEL_SCRIPT_UTILS, SCRIPTS_UTILS, METADATA]
+FILES = [ARG_PARSER, MODEL_SCRIPT_UTILS, SCRIPTS_UTILS, TRAIN, METADATA]
 
 
 def _installed():

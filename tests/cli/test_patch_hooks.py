@@ -1,6 +1,7 @@
 """What the patch makes of MACE: nothing without kan-heads, hooks that kan-heads fills with it."""
 
 import ast
+import contextlib
 import importlib.metadata
 import py_compile
 import re
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
-from mace_site import FILES, MODEL_SCRIPT_UTILS, SCRIPTS_UTILS, find, needs_mace
+from mace_site import FILES, MODEL_SCRIPT_UTILS, SCRIPTS_UTILS, TRAIN, find, needs_mace
 
 from kan_heads.patching import State
 
@@ -164,3 +165,86 @@ def test_configure_model_asks_kan_heads_where_its_options_exist(site, monkeypatc
         args.kan = kan
     model, _ = configure(args, None, None, z_table=MagicMock())
     assert model == expected
+
+
+def run_epochs(site, model, losses, **options):
+    """MACE's loop over epochs with everything around it replaced; returns what happened, in order."""
+    events, losses = options.pop("events", []), iter(losses)
+    names = {
+        "np": SimpleNamespace(inf=float("inf")),
+        "nullcontext": contextlib.nullcontext,
+        "logging": MagicMock(),
+        "valid_err_log": MagicMock(),
+        "evaluate": lambda **_: (next(losses), MagicMock()),
+        "train_one_epoch": lambda epoch, **_: events.append(f"train {epoch}"),
+        "CheckpointState": MagicMock(),
+    }
+    arguments = {
+        **dict.fromkeys(["loss_fn", "device", "logger", "output_args", "optimizer"]),
+        "train_loader": "the train loader",
+        "valid_loaders": {"Default": "a valid loader"},
+        "lr_scheduler": MagicMock(),
+        "checkpoint_handler": SimpleNamespace(save=lambda epochs, **_: events.append(f"save {epochs}")),
+        "start_epoch": 0,
+        "patience": 10,
+        "eval_interval": 1,
+        "log_errors": "",
+        "max_grad_norm": None,
+    }
+    function(site, TRAIN, "train", **names)(model, **{**arguments, **options})
+    return events
+
+
+class Watched:
+    """A model that wants to be called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def after_epoch(self, **given):
+        self.calls.append(given)
+
+
+def test_a_model_that_asks_for_it_is_called_after_each_epoch(site):
+    events, averages, calls = [], [], []
+
+    @contextlib.contextmanager
+    def average():
+        averages.append("open")
+        yield
+        averages.pop()
+
+    ema = SimpleNamespace(average_parameters=average)
+    model = SimpleNamespace(after_epoch=lambda **given: calls.append((list(events), list(averages), given)))
+    options = {"max_num_epochs": 2, "ema": ema, "optimizer": "an optimizer", "loss_fn": "a loss"}
+    run_epochs(site, model, [9, 4, 3], events=events, **options)
+    assert [call[:2] for call in calls] == [
+        (["train 0", "save 0"], []),
+        (["train 0", "save 0", "train 1", "save 1"], []),
+    ], "the checkpoint comes first, and the weights are those that are trained, not their average"
+    given = {
+        "train_loader": "the train loader",
+        "valid_loaders": {"Default": "a valid loader"},
+        "loss_fn": "a loss",
+        "optimizer": "an optimizer",
+        "ema": ema,
+        "rank": 0,
+    }
+    assert [call[2] for call in calls] == [{"epoch": 0, **given}, {"epoch": 1, **given}]
+
+
+def test_epochs_without_validation_are_passed_over(site):
+    model = Watched()
+    run_epochs(site, model, [9, 4, 3], max_num_epochs=4, eval_interval=2)
+    assert [call["epoch"] for call in model.calls] == [0, 2]
+
+
+def test_an_early_second_stage_does_not_change_the_number_of_the_epoch(site):
+    model, swa = Watched(), SimpleNamespace(start=5, loss_fn=None, model=MagicMock(), scheduler=MagicMock())
+    run_epochs(site, model, [9, 4, 5, 1], max_num_epochs=7, patience=1, swa=swa)
+    assert [call["epoch"] for call in model.calls] == [0, 1, 6]
+
+
+def test_a_stock_model_trains_as_before(site):
+    events = run_epochs(site, object(), [9, 4, 5, 3], max_num_epochs=3)
+    assert events == ["train 0", "save 0", "train 1", "train 2", "save 2"]

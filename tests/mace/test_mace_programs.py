@@ -37,6 +37,8 @@ def test_settings_are_logged_and_stored(kan):
     path, said = kan
     assert "KAN: preset: recommended, scope: all, calibrate: True, hidden: []" in said
     assert "KAN: readouts.1.kans.0: [8, 1]" in said
+    watched = re.findall(r"Epoch (\d+): KAN inputs off the grid: interactions.*readouts\.1\.kans\.0", said)
+    assert watched == ["0", "1", "2"]
     model = torch.load(path, weights_only=False)
     assert (model.kan_settings().preset, model.kan_settings().scope) == ("recommended", "all")
     extra = {"config.yaml": ""}
@@ -147,6 +149,7 @@ def test_frozen_backbone_stays_and_the_kans_learn(mlp, folder):
     options = (f"--foundation_model={mlp}", "--kan", "--kan_freeze_backbone", "--max_num_epochs=2", "--ema")
     path, _ = train("frozen", *options, cwd=folder)
     before, after = (torch.load(p, weights_only=False).state_dict() for p in (mlp, path))
+    after = {name.replace(".stock.", "."): value for name, value in after.items()}
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if not name.startswith("readouts.")} <= same
     assert not {name for name in before if name.startswith("readouts.") and name.endswith("weight")} & same
@@ -167,6 +170,17 @@ def test_fine_tuning_with_fewer_elements_in_another_precision(kan, folder):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     both = [predict(p, folder, file="silver.extxyz") for p in (kan[0], path)]
     assert difference(*both) < 1e-3
+
+
+def test_fine_tuning_with_the_options_of_the_kan_model(kan, folder):
+    """The options may stay in a configuration; those of other KANs may not."""
+    options = (f"--foundation_model={kan[0]}", "--kan", "--max_num_epochs=1", "--lr=0")
+    path, _ = train("same", *options, "--kan_scope=all", cwd=folder)
+    assert difference(predict(kan[0], folder), predict(path, folder)) < 1e-6
+    _, said = train("other", *options, cwd=folder, expect=2)
+    error = said.splitlines()[-1]
+    assert error.startswith("kan-heads: error: --kan: the foundation model has KANs ")
+    assert re.search(r'"scope": "all".* these options ask for .*"scope": "output"', error)
 
 
 def test_multihead_fine_tuning_keeps_predictions_for_every_head(kan, mlp, folder):

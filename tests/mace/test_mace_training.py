@@ -1,6 +1,7 @@
 """What happens between MACE building a model and training it: calibration, freezing, refusals."""
 
 import argparse
+import re
 import types
 
 import mace_models
@@ -126,6 +127,54 @@ def test_kan_foundation_keeps_its_kans_without_any_option():
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hidden": [4]}, ("--kan_hidden", "4")),
+        ({"hidden": [4]}, ("--kan_hidden", "4", "--kan_calibrate", "False")),
+        ({"preset": "published"}, ("--kan_preset", "published")),
+        ({}, ()),
+    ],
+)
+def test_kan_foundation_goes_on_with_the_options_that_it_was_made_with(settings, words):
+    foundation = mace_models.kan(settings)
+    if "preset" not in settings:
+        calibrate(foundation, loader().dataset[:2])
+    args = arguments("--kan", *words)
+    args.MLP_irreps = "16x0e"  # MACE takes the widths from the foundation model
+    results = []
+    for asked in (args, arguments()):
+        target = mace_models.kan(settings, seed=9)
+        with torch.no_grad():
+            for name, value in target.state_dict().items():
+                if not name.startswith("readouts"):
+                    value.copy_(foundation.state_dict()[name])
+        results.append(configure(target, asked, loader(), foundation))
+    ours, plain = (model.state_dict() for model in results)
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+    a, b = (mace_models.predict(m, mace_models.crystal()) for m in (results[0], foundation))
+    assert mace_models.difference(a, b) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "its", "mine"),
+    [
+        ({}, ("--kan_grid_size", "5"), '"grid_size": 8', '"grid_size": 5'),
+        ({"basis": "gaussian"}, (), '"basis": "gaussian"', '"basis": "bspline"'),
+        ({"scope": "all"}, (), '"scope": "all"', '"scope": "output"'),
+        ({"preset": "published"}, (), '"hidden": [4, 2]', '"hidden": []'),
+    ],
+)
+def test_other_kans_than_the_foundation_model_has_are_refused(settings, words, its, mine):
+    expected = (
+        rf"--kan: the foundation model has KANs {{.*{re.escape(its)}.*}}, "
+        rf"these options ask for {{.*{re.escape(mine)}.*}}; leave out --kan and its options"
+    )
+    with pytest.raises(ConfigError, match=expected) as caught:
+        build("--kan", *words, foundation=mace_models.kan(settings))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--kan_basis", "gaussian"), r"--kan_basis needs --kan"),
@@ -141,13 +190,11 @@ def test_options_without_kan(words, message):
         build(*words)
 
 
-def test_lora_and_second_kans_are_refused():
+def test_lora_and_other_models_are_refused():
     args = arguments("--kan")
     args.lora = True
     with pytest.raises(ConfigError, match=r"--lora trains parts of linear maps only and freezes KANs"):
         configure(mace_models.stock(), args, loader(), None)
-    with pytest.raises(ConfigError, match=r"the foundation model has KANs already; leave out --kan"):
-        build("--kan", foundation=mace_models.kan())
     with pytest.raises(ModelError, match=r"the model is a Linear; only ScaleShiftMACE"):
         configure(torch.nn.Linear(1, 1), arguments("--kan"), loader(), None)
 

@@ -1,0 +1,91 @@
+"""What a KAN model tells between two epochs of ``mace_run_train``."""
+
+import itertools
+import logging
+import re
+import weakref
+from typing import Any, Dict, List, Set
+
+import torch
+from torch import Tensor
+
+from kan_heads.kan.grid import inputs_seen
+from kan_heads.mace.models import ScaleShiftMACE, kans_of
+from kan_heads.mace.settings import MACEKANConfig
+from kan_heads.mace.training import calibration_frames
+
+#: A KAN with a larger share of its inputs off the grid is worth a warning.
+_TOO_MANY = 0.2
+
+# Beside the models, not in them: what a run has said is no part of the model that it saves.
+_warned: "weakref.WeakKeyDictionary[torch.nn.Module, Set[str]]" = weakref.WeakKeyDictionary()
+
+
+def log_off_grid(model: ScaleShiftMACE, epoch: int, train_loader: Any) -> None:
+    """Logs the share of the inputs of each KAN that lie off its grid, and warns once of each large one.
+
+    Args:
+        model: stays as it is.
+        epoch: number of the epoch, as MACE logs it.
+        train_loader: MACE's loader; only its data set and batch size are read.
+    """
+    frames = calibration_frames(train_loader.dataset)
+    shares = off_grid(model, frames, getattr(train_loader, "batch_size", None) or 1)
+    said = ", ".join(f"{path} {100 * share:.1f} %" for path, share in shares.items())
+    logging.info(f"Epoch {epoch}: KAN inputs off the grid: {said}")
+    warned = _warned.setdefault(model, set())
+    new = [path for path, share in shares.items() if share > _TOO_MANY and path not in warned]
+    if new:
+        warned.update(new)
+        logging.warning(
+            f"KAN: over {100 * _TOO_MANY:.0f} % of the inputs of {', '.join(new)} are off the grid, where "
+            f"functions are extrapolated; {_remedy(model.kan_settings())}"
+        )
+
+
+def _remedy(settings: MACEKANConfig) -> str:
+    wider = "start again with a wider grid_range in the file of --kan_config"
+    if settings.calibrate:
+        again = "calibrate the trained model again (kan_heads.mace.training.calibrate) and go on from it"
+        return f"{again} with --foundation_model, or {wider} and --kan_calibrate False"
+    return f"start again with --kan_calibrate True, or {wider}"
+
+
+def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> Dict[str, float]:
+    """Returns the share of the inputs of each KAN that lie off its grid.
+
+    Args:
+        model: stays as it is.
+        frames: MACE's ``AtomicData``, those of a head side by side.
+        batch_size: how many frames are evaluated at once.
+
+    Returns:
+        Shares from 0 to 1 by module path, those of the worst layer of each KAN. A KAN of one head counts
+        the frames of that head only.
+    """
+    from mace.tools.torch_geometric.batch import Batch
+
+    kans = kans_of(model)
+    device = next(model.parameters()).device
+    rows: Dict[str, List[Tensor]] = {path: [] for path in kans}
+    with torch.no_grad():
+        for head, group in itertools.groupby(frames, key=lambda frame: int(frame.head)):
+            own = {path: kan for path, kan in kans.items() if _serves(path, head)}
+            members = list(group)
+            with inputs_seen(own) as seen:
+                for start in range(0, len(members), batch_size):
+                    batch = Batch.from_data_list(members[start : start + batch_size]).to(device)
+                    model(batch.to_dict(), training=False, compute_force=False)
+            for path, inputs in seen.items():
+                rows[path] += inputs
+        shares = {}
+        for path, kan in kans.items():
+            layers = kan.coverage(torch.cat(rows[path])) if rows[path] else []
+            shares[path] = max((float(share.mean()) for share in layers), default=0.0)
+    return shares
+
+
+def _serves(path: str, head: int) -> bool:
+    """Tells whether the KAN at a path has a part in the energies of a head; radial KANs have in all."""
+    match = re.fullmatch(r"readouts\.\d+\.kans\.(\d+)", path)
+    return match is None or int(match[1]) == head
