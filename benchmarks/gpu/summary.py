@@ -1,0 +1,70 @@
+"""One table in Markdown of a whole run, short enough for the end of a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.gpu.log import OK, SKIPPED
+from kan_heads.markdown import escape, table
+
+_REASON = 110  # characters of a reason
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """Writes the table: checks by their worst error, times with their ratios, and what failed."""
+    lines = [*_checks(rows), *_times(rows), *_troubles(rows)]
+    return table(("part", "what", "result"), lines, left=3)
+
+
+def _checks(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        if "error" in row:
+            groups.setdefault((row["section"], f"{row.get('dtype', '')} {row['quantity']}"), []).append(row)
+    lines = []
+    for (section, what), mine in groups.items():
+        worst = max(mine, key=lambda row: row["error"])
+        right = sum(row["status"] == OK for row in mine)
+        case = escape(f"{worst['name']} {worst.get('widths', '')}")
+        text = f"{right} of {len(mine)} right, largest error {worst['error']:.1e} ({case})"
+        lines.append((section, what.strip(), text))
+    return lines
+
+
+def _times(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """A line for each group of names that were timed alike."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if "median_ms" not in row:
+            continue
+        place = [row.get("widths"), row.get("rows"), row.get("atoms"), row.get("phase")]
+        what = " ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in place if value)
+        lines = groups.setdefault((row["section"], escape(what)), [])
+        if not lines and row["ratio"] is not None:
+            lines.append(f"MLP {row['mlp_ms']:.3g} ms")
+        if row["ratio"] is not None and row["name"] != "mlp":
+            error = row.get("ratio_error") or 0.0
+            lines.append(f"{escape(row['name'])} {row['ratio']:.3g}" + (f" ± {error:.2g}" * (error > 0.01)))
+        if "peak_mb" in row and row["section"].startswith(("allegro", "mace")):
+            lines.append(f"({row['peak_mb']:.0f} MB, MLP {row['mlp_peak_mb']:.0f} MB)")
+    return [(section, what, ", ".join(lines)) for (section, what), lines in groups.items()]
+
+
+def _troubles(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """What is wrong or failed, rows of one reason in one line."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        if row["status"] == OK:
+            continue
+        reason = row["status"][:_REASON]
+        if reason == "wrong":
+            reason = f"wrong: {row.get('dtype', '')} {row.get('quantity', '')}"
+        what = row.get("quantity") or row.get("phase") or ""
+        key = (row["section"], "" if reason.startswith((SKIPPED, "wrong")) else what, reason)
+        groups.setdefault(key, []).append(f"{row['name']} {row.get('widths', '')}".strip())
+    lines = []
+    for (section, what, reason), names in groups.items():
+        few = ", ".join(dict.fromkeys(names))
+        text = f"{reason}: {few}" if len(few) < 160 else f"{reason}: {len(names)} rows"
+        lines.append((section, escape(what), escape(text)))
+    return lines
