@@ -63,7 +63,8 @@ class Blocks:
             if None in models.values():
                 continue
             for rows in self._rows:
-                work = {name: model.steps(self._inputs(rows, widths[0])) for name, model in models.items()}
+                x = self._inputs(rows, widths[0])
+                work = {name: model.steps(x) for name, model in models.items()}
                 for phase in PHASES:
                     self._compare(
                         _COMPILED, {name: w[phase] for name, w in work.items()}, widths, rows, phase
