@@ -70,6 +70,11 @@ class Blocks:
                         _COMPILED, {name: w[phase] for name, w in work.items()}, widths, rows, phase
                     )
 
+    def compile_all(self, widths: Widths, mlp: Widths) -> None:
+        """Compiles the MLP and a block of every basis, so that they lie in the cache."""
+        for name, mine in ((MLP, mlp), *((basis, widths) for basis in BASES)):
+            self._compile(name, mine)
+
     def _compare(self, section: str, work: dict, widths: Widths, rows: int, phase: str) -> None:
         about = {"widths": list(widths), "rows": rows, "phase": phase}
         compare(self._log, section, work, about, self._rounds, memory=phase == "train")

@@ -20,6 +20,7 @@ from kan_heads.errors import first_line
 OK = "ok"
 SKIPPED = "skipped: time"
 _TRACE = 2000  # characters of a traceback that are kept
+_MOST = 120.0  # seconds that one attempt may take unless it says otherwise
 _LEAST = 3.0  # seconds without which nothing is started
 
 
@@ -37,6 +38,7 @@ class Log:
         self.rows: list[dict[str, Any]] = []
         self._start = time.monotonic()
         self._end = self._start + 60.0 * minutes
+        self._limits: list[float] = []
         self._file = None if path is None else path.open("w", encoding="utf-8")
         card = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else "none"
         self._about = {"device": device, "card": card, "torch": torch.__version__}
@@ -75,7 +77,13 @@ class Log:
         print(f"{self.seconds:5.0f} s  {text}", flush=True)
 
     def attempt(
-        self, section: str, name: str, work: Callable[[], Any], seconds: float = _LEAST, **about: Any
+        self,
+        section: str,
+        name: str,
+        work: Callable[[], Any],
+        seconds: float = _LEAST,
+        most: float = _MOST,
+        **about: Any,
     ) -> Any:
         """Does something that may fail, and records that if it does.
 
@@ -84,6 +92,7 @@ class Log:
             name: see :meth:`row`.
             work: what to do.
             seconds: it is not begun when less time is left.
+            most: it is interrupted after so many seconds.
             **about: see :meth:`row`.
 
         Returns:
@@ -93,13 +102,17 @@ class Log:
             self.row(section, name, SKIPPED, **about)
             return None
         try:
-            with self._time_limit():
+            with self._time_limit(min(most, self.left)):
                 return work()
         except Exception as error:  # whatever a compiler, a driver or another library raises
             reason = first_line(error, limit=300, with_item=True)
             trace = traceback.format_exc()[-_TRACE:]
         # Outside the handler, since the error holds on to the frames and these to their tensors.
-        status = SKIPPED if reason.startswith(_OutOfTime.__name__) else f"failed: {reason}"
+        if _OutOfTime.__name__ in reason + trace:  # a compiler may have wrapped it
+            late = f"failed: took longer than {most:.0f} s"
+            status = SKIPPED if self.left < 1.0 else late
+        else:
+            status = f"failed: {reason}"
         self.row(section, name, status, **about, trace=trace)
         self.release()
         return None
@@ -112,24 +125,29 @@ class Log:
                 torch.cuda.empty_cache()
 
     @contextlib.contextmanager
-    def _time_limit(self) -> Iterator[None]:
-        """Interrupts Python code, such as a compiler, when the run has come to its end."""
-        previous = signal.signal(signal.SIGALRM, _interrupt)
-        signal.setitimer(signal.ITIMER_REAL, max(self.left, 0.1))
+    def _time_limit(self, seconds: float) -> Iterator[None]:
+        """Interrupts Python code, such as a compiler, after so many seconds; limits may be nested."""
+        signal.signal(signal.SIGALRM, _interrupt)
+        until = time.monotonic() + seconds
+        self._limits.append(min([until, *self._limits[-1:]]))
+        self._arm()
         try:
             yield
         finally:
-            if previous is not _interrupt:  # otherwise an outer attempt goes on under the same clock
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, previous)
+            self._limits.pop()
+            self._arm()
+
+    def _arm(self) -> None:
+        left = max(self._limits[-1] - time.monotonic(), 0.05) if self._limits else 0.0  # 0 turns it off
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 class _OutOfTime(Exception):  # noqa: N818  not an error of the program
-    """The run has come to its end."""
+    """What was attempted takes too long."""
 
 
 def _interrupt(*_: object) -> None:
-    raise _OutOfTime("the run has come to its end")
+    raise _OutOfTime("it takes too long")
 
 
 def _short(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.gpu.compare import MLP
 from benchmarks.gpu.log import OK, SKIPPED
 from kan_heads.markdown import escape, table
 
@@ -32,22 +33,31 @@ def _checks(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def _times(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """A line for each group of names that were timed alike."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """A line for each block or model and phase: for each size the MLP's time and ratios to it."""
+    groups: dict[tuple[str, str], dict[str, list[str]]] = {}
     for row in rows:
-        if "median_ms" not in row:
+        if row.get("ratio") is None:
             continue
-        place = [row.get("widths"), row.get("rows"), row.get("atoms"), row.get("phase")]
-        what = " ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in place if value)
-        lines = groups.setdefault((row["section"], escape(what)), [])
-        if not lines and row["ratio"] is not None:
-            lines.append(f"MLP {row['mlp_ms']:.3g} ms")
-        if row["ratio"] is not None and row["name"] != "mlp":
-            error = row.get("ratio_error") or 0.0
-            lines.append(f"{escape(row['name'])} {row['ratio']:.3g}" + (f" ± {error:.2g}" * (error > 0.01)))
-        if "peak_mb" in row and row["section"].startswith(("allegro", "mace")):
-            lines.append(f"({row['peak_mb']:.0f} MB, MLP {row['mlp_peak_mb']:.0f} MB)")
-    return [(section, what, ", ".join(lines)) for (section, what), lines in groups.items()]
+        sizes = [f"{row[unit]:,} {unit}" for unit in ("rows", "structures", "atoms") if row.get(unit)]
+        what = escape(f"{row.get('widths', '')} {row['phase']}".strip())
+        parts = groups.setdefault((row["section"], what), {}).setdefault(" ".join(sizes), [])
+        if not parts:
+            memory = f", {row['mlp_peak_mb']:.0f} MB" if "mlp_peak_mb" in row else ""
+            parts.append(f"MLP {row['mlp_ms']:.3g} ms{memory}")
+        if row["name"] != MLP:
+            parts.append(f"{escape(row['name'])} {row['ratio']:.3g}{_scatter(row)}")
+    lines = []
+    for (section, what), by_size in groups.items():
+        text = "; ".join(f"{size}: {', '.join(parts)}" for size, parts in by_size.items())
+        lines.append((section, what, text))
+    return lines
+
+
+def _scatter(row: dict[str, Any]) -> str:
+    if row["section"].startswith("blocks"):
+        return ""  # in the record; here the table would grow too long
+    error = f" ± {row['ratio_error']:.2g}" if "ratio_error" in row else ""
+    return error + (f" ({row['peak_mb']:.0f} MB)" if "peak_mb" in row else "")
 
 
 def _troubles(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
