@@ -20,7 +20,8 @@ from kan_heads.errors import first_line
 OK = "ok"
 SKIPPED = "skipped: time"
 _TRACE = 2000  # characters of a traceback that are kept
-_MOST = 120.0  # seconds that one attempt may take unless it says otherwise
+# Seconds that one attempt may take unless it says otherwise. A rehearsal on a busy processor is slow to compile.
+_MOST, _MOST_ON_PROCESSOR = 120.0, 900.0
 _LEAST = 3.0  # seconds without which nothing is started
 
 
@@ -38,6 +39,7 @@ class Log:
         self.rows: list[dict[str, Any]] = []
         self._start = time.monotonic()
         self._end = self._start + 60.0 * minutes
+        self._most = _MOST if device == "cuda" else _MOST_ON_PROCESSOR
         self._limits: list[float] = []
         self._file = None if path is None else path.open("w", encoding="utf-8")
         card = torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else "none"
@@ -82,7 +84,7 @@ class Log:
         name: str,
         work: Callable[[], Any],
         seconds: float = _LEAST,
-        most: float = _MOST,
+        most: float | None = None,
         **about: Any,
     ) -> Any:
         """Does something that may fail, and records that if it does.
@@ -92,7 +94,7 @@ class Log:
             name: see :meth:`row`.
             work: what to do.
             seconds: it is not begun when less time is left.
-            most: it is interrupted after so many seconds.
+            most: it is interrupted after so many seconds; if None, after two minutes on a GPU.
             **about: see :meth:`row`.
 
         Returns:
@@ -101,6 +103,7 @@ class Log:
         if self.left < seconds:
             self.row(section, name, SKIPPED, **about)
             return None
+        most = self._most if most is None else most
         try:
             with self._time_limit(min(most, self.left)):
                 return work()
