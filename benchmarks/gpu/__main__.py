@@ -26,6 +26,8 @@ for _name, _folder in (
 ):
     os.environ.setdefault(_name, str(_SCRATCH / _folder))
 
+import torch  # noqa: E402
+
 from benchmarks.gpu.log import Log  # noqa: E402
 from benchmarks.gpu.summary import summary  # noqa: E402
 
@@ -45,6 +47,8 @@ def main() -> None:
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch finds no CUDA device here; rehearse with --device cpu --small")
     log = Log(options.minutes, options.device, options.out)
     _end_in_any_case(log)
     log.attempt("run", "settings of nequip", _set_state)

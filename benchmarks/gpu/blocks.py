@@ -70,9 +70,10 @@ class Blocks:
                         _COMPILED, {name: w[phase] for name, w in work.items()}, widths, rows, phase
                     )
 
-    def compile_all(self, widths: Widths, mlp: Widths) -> None:
-        """Compiles the MLP and a block of every basis, so that they lie in the cache."""
-        for name, mine in ((MLP, mlp), *((basis, widths) for basis in BASES)):
+    def compile_all(self, widths: Widths, mlp: Widths, half: int) -> None:
+        """Compiles the MLP and blocks of half of the bases, so that they lie in the cache."""
+        models = [(MLP, mlp), *((basis, widths) for basis in BASES)]
+        for name, mine in models[:3] if half == 0 else models[3:]:
             self._compile(name, mine)
 
     def _compare(self, section: str, work: dict, widths: Widths, rows: int, phase: str) -> None:

@@ -33,6 +33,11 @@ def file_of(folder: Path, name: str) -> Path:
     return folder / f"{plain}.nequip.pt2"
 
 
+def failure_of(folder: Path, name: str) -> Path:
+    """The file that says why a model could not be compiled."""
+    return file_of(folder, name).with_suffix(".failed")
+
+
 def export(silver: Silver, folder: Path, name: str) -> None:
     """Compiles a model, unless it is there."""
     path = file_of(folder, name)
@@ -55,6 +60,10 @@ def run(log: Log, silver: Silver, folder: Path, small: bool) -> None:
     calculators: dict[str, Any] = {}
     for name in list(DEPLOYED)[: 2 if small else None]:
         seconds = 10.0 if file_of(folder, name).exists() else _LEAST_SECONDS
+        if failure_of(folder, name).exists():
+            status, trace = failure_of(folder, name).read_text().split("\n", 1)
+            log.row(SECTION, name, status, phase="compile", trace=trace)
+            continue
         began = time.perf_counter()
         made = log.attempt(
             SECTION, name, lambda n=name: _load(log, silver, folder, n), seconds, phase="compile"

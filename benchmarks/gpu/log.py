@@ -20,7 +20,7 @@ from kan_heads.errors import first_line
 OK = "ok"
 SKIPPED = "skipped: time"
 _TRACE = 2000  # characters of a traceback that are kept
-# Seconds that one attempt may take unless it says otherwise. A rehearsal on a busy processor is slow to compile.
+# Seconds that one attempt may take unless it says otherwise. A busy processor is slow to compile.
 _MOST, _MOST_ON_PROCESSOR = 120.0, 900.0
 _LEAST = 3.0  # seconds without which nothing is started
 

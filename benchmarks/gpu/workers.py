@@ -5,6 +5,7 @@ What they compile lies in the folders of the caches that they share with the run
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from benchmarks.gpu.blocks import BLOCKS, Blocks
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.silver import MODELS, Silver
 
+# Each compiles in some processes of its own, and there are many of them.
+_FEW_THREADS = {"TORCHINDUCTOR_COMPILE_THREADS": "3", "OMP_NUM_THREADS": "1"}
 _POLL = 0.5  # seconds
 _MOST = 600.0  # seconds of one task; the run ends those that are late
 
@@ -22,11 +25,12 @@ _MOST = 600.0  # seconds of one task; the run ends those that are late
 def tasks() -> list[str]:
     """What can be compiled ahead, the most important first."""
     first = list(dynamics.DEPLOYED)[:2]
+    blocks = [f"blocks {i} {half}" for i in range(len(BLOCKS)) for half in range(2)]
     return [
-        "blocks 0",
+        *blocks[:2],
         *(f"train {name}" for name in MODELS),
         *(f"export {name}" for name in first),
-        *(f"blocks {i}" for i in range(1, len(BLOCKS))),
+        *blocks[2:],
         *(f"export {name}" for name in dynamics.DEPLOYED if name not in first),
     ]
 
@@ -35,11 +39,14 @@ def perform(task: str, log: Log, folder: Path, small: bool) -> None:
     """Does one of :func:`tasks`; this is the whole of a process."""
     kind, name = task.split(" ", 1)
     if kind == "blocks":
-        Blocks(log, small).compile_all(*BLOCKS[int(name)])
+        block, half = map(int, name.split())
+        Blocks(log, small).compile_all(*BLOCKS[block], half)
     elif kind == "train":
         log.attempt("ahead", name, lambda: Silver(log, small).compile_training(name), most=_MOST)
     else:
         log.attempt("ahead", name, lambda: dynamics.export(Silver(log, small), folder, name), most=_MOST)
+        if log.rows:  # what failed once need not fail again
+            dynamics.failure_of(folder, name).write_text(f"{log.rows[-1]['status']}\n{log.rows[-1]['trace']}")
 
 
 class Workers:
@@ -67,7 +74,9 @@ class Workers:
             command = [sys.executable, "-m", "benchmarks.gpu", "--task", task, *self._options]
             command += ["--minutes", str(max(self._log.left, 1.0) / 60.0), "--folder", str(self._folder)]
             output = (self._folder / f"{task.replace(' ', '-')}.log").open("w")
-            self._running[task] = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self._running[task] = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **_FEW_THREADS}
+            )
             output.close()
 
     def wait(self, seconds: float) -> None:
