@@ -22,6 +22,7 @@ SKIPPED = "skipped: time"
 _TRACE = 2000  # characters of a traceback that are kept
 # Seconds that one attempt may take unless it says otherwise. A busy processor is slow to compile.
 _MOST, _MOST_ON_PROCESSOR = 120.0, 900.0
+_INSIST = 3.0  # seconds
 _LEAST = 3.0  # seconds without which nothing is started
 
 
@@ -107,7 +108,7 @@ class Log:
         try:
             with self._time_limit(min(most, self.left)):
                 return work()
-        except Exception as error:  # whatever a compiler, a driver or another library raises
+        except (Exception, _OutOfTime) as error:  # whatever a compiler, a driver or another library raises
             reason = first_line(error, limit=300, with_item=True)
             trace = traceback.format_exc()[-_TRACE:]
         # Outside the handler, since the error holds on to the frames and these to their tensors.
@@ -142,10 +143,10 @@ class Log:
 
     def _arm(self) -> None:
         left = max(self._limits[-1] - time.monotonic(), 0.05) if self._limits else 0.0  # 0 turns it off
-        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.setitimer(signal.ITIMER_REAL, left, _INSIST)  # again and again, if something catches it
 
 
-class _OutOfTime(Exception):  # noqa: N818  not an error of the program
+class _OutOfTime(BaseException):  # noqa: N818  not an Exception, which compilers catch to go on otherwise
     """What was attempted takes too long."""
 
 
