@@ -146,7 +146,7 @@ class Log:
         signal.setitimer(signal.ITIMER_REAL, left, _INSIST)  # again and again, if something catches it
 
 
-class _OutOfTime(BaseException):  # noqa: N818  not an Exception, which compilers catch to go on otherwise
+class _OutOfTime(BaseException):  # not an Exception, which compilers catch to go on otherwise
     """What was attempted takes too long."""
 
 
