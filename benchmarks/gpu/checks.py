@@ -172,7 +172,7 @@ def _hessian(kind: str, log: Log, name: str, model: KAN, x: Tensor, about: dict)
         found = torch.func.hessian(lambda z: mine(z).sum())(at.detach())
     else:
         (slope,) = torch.autograd.grad(mine(at).sum(), at, create_graph=True)
-        seeds = torch.eye(at.numel(), device=at.device).view(-1, *at.shape)
+        seeds = torch.eye(at.numel(), dtype=at.dtype, device=at.device).view(-1, *at.shape)
         (found,) = torch.autograd.grad(slope, at, seeds, is_grads_batched=True)
         found = found.view(*at.shape, *at.shape)
     _record(log, name, about, _difference(found, expected), _TOLERANCES[torch.float32]["d2"])
