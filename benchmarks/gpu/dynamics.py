@@ -16,9 +16,9 @@ SECTION = "aotinductor"
 #: Models by the name of their file: which model, and whether its splines become polynomials.
 DEPLOYED: dict[str, tuple[str, bool]] = {
     MLP: (MLP, False),
-    "bspline [64, 1], frozen": ("bspline [64, 1]", True),
-    "bspline [64, 1]": ("bspline [64, 1]", False),
-    "gaussian [64, 1]": ("gaussian [64, 1]", False),
+    "bspline [in, 1], frozen": ("bspline [in, 1]", True),
+    "bspline [in, 1]": ("bspline [in, 1]", False),
+    "gaussian [in, 1]": ("gaussian [in, 1]", False),
     "all gaussian": ("all gaussian", False),
 }
 # Cells of four atoms along each side, and steps of dynamics.

@@ -17,12 +17,12 @@ _ONE_LAYER = f"+{_KAN}.hidden=[]"
 _BSPLINE = f"{_KAN}.basis=bspline"
 _COMPILE = "+training_module.model.compile_mode=compile"
 _OUTPUT = "allegro/ag-output-gaussian"
-#: Configuration and overrides of each model, the most important first; the readout has 64 features.
+#: Configuration and overrides of each model, the most important first; the readout has 128 features.
 MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     MLP: ("allegro/ag-mlp", ()),
-    "bspline [64, 1]": (_OUTPUT, (_BSPLINE, _ONE_LAYER)),
-    "gaussian [64, 1]": (_OUTPUT, (_ONE_LAYER,)),
-    "gaussian [64, 32, 1]": (_OUTPUT, ()),
+    "bspline [in, 1]": (_OUTPUT, (_BSPLINE, _ONE_LAYER)),
+    "gaussian [in, 1]": (_OUTPUT, (_ONE_LAYER,)),
+    "gaussian [in, 32, 1]": (_OUTPUT, ()),
     "all gaussian": ("allegro/ag-all-gaussian", ()),
     "all bspline": ("allegro/ag-all-bspline", ()),
 }
