@@ -18,7 +18,7 @@ endif
 BUDGET ?= quick
 JOBS ?= 2
 
-.PHONY: demo test lint tables clean
+.PHONY: demo test lint tables gpu gpu-wheels clean
 
 demo: $(STAMP)
 	$(BIN)/kan-heads demo
@@ -33,6 +33,28 @@ lint: $(STAMP)
 tables: $(STAMP)
 	$(BIN)/kan-heads bench run --budget $(BUDGET) --jobs $(JOBS)
 	$(BIN)/kan-heads bench report --budget $(BUDGET)
+
+# Checks and times on a GPU. On a machine with torch but no network: `make gpu-wheels` elsewhere, and there
+# python3 -m pip install --no-index --no-deps --target SITE .whl/*.whl, then PYTHONPATH=SITE make gpu
+GPU_OPTIONS ?= --minutes 8 --out gpu.jsonl
+gpu:
+	$(PYTHON) -m benchmarks.gpu $(GPU_OPTIONS)
+
+# Wheels for Python 3.12 on x86-64, whatever Python collects them; two packages come as source only.
+WHEELS := .whl
+WHEEL_LIST := benchmarks/gpu/requirements.txt
+FROM_SOURCE := antlr4-python3-runtime|python-hostlist
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+gpu-wheels:
+	rm -rf $(WHEELS)
+	mkdir $(WHEELS)
+	grep -vE '$(FROM_SOURCE)' $(WHEEL_LIST) > $(WHEELS)/wheels.txt
+	grep -E '$(FROM_SOURCE)' $(WHEEL_LIST) > $(WHEELS)/sources.txt
+	$(PIP) download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+		$(foreach n,_2_28 _2_24 _2_17 2014,--platform manylinux$(n)_x86_64) -d $(WHEELS) -r $(WHEELS)/wheels.txt
+	$(PIP) wheel --no-deps -w $(WHEELS) -r $(WHEELS)/sources.txt
+	rm $(WHEELS)/wheels.txt $(WHEELS)/sources.txt
+	du -sh $(WHEELS)
 
 clean:
 	rm -rf $(VENV) demo outputs build *.egg-info
