@@ -44,12 +44,11 @@ def run_program(
         raise ModelError(f"{path} does not exist; run: pip install 'kan-heads[{extras},bench]'")
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [str(path), *arguments],
+            [*_tether(), str(path), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         try:
             while process.poll() is None:
@@ -82,9 +81,9 @@ def last_line(log: Path) -> str:
     return chosen.removeprefix("kan-heads: error: ")
 
 
-def _die_with_parent() -> None:
-    import ctypes
-
-    # Linux only: a parent that is killed must not leave a training that writes into the next one's folder.
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+def _tether() -> list[str]:
+    """What to put before a command so that it ends with this process."""
+    # A parent that is killed must not leave a training that writes into the next one's folder.
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")), str(os.getpid())]

@@ -161,14 +161,20 @@ def with_no_mercy(pid):
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """A shell's background jobs ignore the signal, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_ctrl_c_ends_everything_in_one_line(tmp_path):
+def test_ctrl_c_ends_everything_in_one_line(tmp_path, hears_ctrl_c):
     settings = yaml.safe_load((BENCHMARKS / "budgets" / "smoke.yaml").read_text())["settings"]
     settings["allegro"] = [*settings["allegro"], "n_epochs=3000"]  # not over before it is stopped
     folder = declare(tmp_path, 3, ("output",), baseline="output", settings=settings)
-    # A shell's background jobs ignore the signal, and so would what they start.
-    options = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, **options) as first:
+    with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
         begun(folder, KAN)
         os.killpg(first.pid, signal.SIGINT)  # as a terminal does
         heard = first.communicate(timeout=60)[1]

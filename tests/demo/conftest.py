@@ -95,6 +95,7 @@ def nequip_train(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(programs.sys, "executable", str(folder / "python"))
     python = sys._base_executable
+    (folder / "python").symlink_to(python)
 
     class Program:
         def write(self, before_metrics=""):

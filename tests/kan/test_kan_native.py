@@ -245,7 +245,9 @@ class TestWithoutACompiler:
         assert "KAN_HEADS_KERNELS=off" in err
         assert value == pytest.approx(finish(run_program())[1], rel=1e-5)
 
-    def test_no_compiler_at_all(self, monkeypatch):
+    def test_no_compiler_at_all(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("CC", raising=False)
+        monkeypatch.setenv("KAN_HEADS_CACHE", str(tmp_path))  # one that has no kernels from before
         monkeypatch.setattr(library_module.shutil, "which", lambda name: None)
         library.cache_clear()
         with pytest.warns(RuntimeWarning, match="no C compiler found"):

@@ -9,6 +9,7 @@ from torch import Tensor
 from kan_heads.errors import ConfigError
 from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
 from kan_heads.kan.bases.bspline_flat import (
+    bounded,
     cardinal_pieces,
     live_values,
     place_live,
@@ -76,7 +77,7 @@ class BSplineBasis(Basis):
         # NaN has no interval; any will do, since the distance stays NaN and so does the output.
         cell = v.detach().floor().nan_to_num(0.0).clamp(-self.padding, self.grid_size - 1 + self.padding)
         distance = v - cell
-        return [cell, distance, distance.clamp(0.0, 1.0) if self.linear_outside else distance]
+        return [cell, distance, bounded(distance) if self.linear_outside else distance]
 
     def _index(self, cell: Tensor) -> Tensor:
         """Returns which basis functions are alive, shape (n, in, order + 1)."""

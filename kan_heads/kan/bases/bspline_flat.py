@@ -47,6 +47,12 @@ def cardinal_pieces(order: int) -> List[List[int]]:
     return [[int(scale * pieces[order - q][p]) for q in range(order + 1)] for p in range(order + 1)]
 
 
+def bounded(distance: Tensor) -> Tensor:
+    """Cuts distances to [0, 1] with the slope 1 at both ends, which ``clamp`` has up to torch 2.13 only."""
+    zero, one = torch.zeros_like(distance), torch.ones_like(distance)
+    return torch.where(distance < 0.0, zero, torch.where(distance > 1.0, one, distance))
+
+
 def live_values(pieces: List[List[float]], distance: Tensor, linear: bool) -> List[Tensor]:
     """Evaluates the functions alive at a point.
 
@@ -59,7 +65,7 @@ def live_values(pieces: List[List[float]], distance: Tensor, linear: bool) -> Li
         One tensor of shape ``(n, in)`` for each live function.
     """
     order = len(pieces) - 1
-    r = distance.clamp(0.0, 1.0) if linear else distance
+    r = bounded(distance) if linear else distance
     excess = distance - r  # zero inside
     one = torch.ones(1, dtype=r.dtype, device=r.device)
     values: List[Tensor] = []

@@ -147,8 +147,10 @@ static void layer_rows(const Job *job, long first, long last, const REAL *x, con
         if (y) memset(out, 0, sizeof(REAL) * width * rows);
         any_block(job, rows, x + n * in, up, h ? h + n * in : NULL, out, gx ? gx + n * in : NULL, gc);
         if (y && anchored && job->push == 0)
-            for (int m = 0; m < rows; m++)
-                for (int o = 0; o < width; o++) out[m * width + o] -= zero_y[o];
+            for (int m = 0; m < rows; m++) {
+                const int zero_row = is_zero(x + (n + m) * in, in);
+                for (int o = 0; o < width; o++) out[m * width + o] = zero_row ? 0 : out[m * width + o] - zero_y[o];
+            }
         if (gc && anchored && job->outer == 0)
             for (int m = 0; m < rows; m++)
                 for (int o = 0; o < width; o++) sum[o] -= up[m * width + o];

@@ -59,31 +59,91 @@ def library(dtype: torch.dtype) -> Optional[ctypes.CDLL]:
 
 def describe(dtype: torch.dtype) -> str:
     """Says in a few words what layers of this precision run on."""
-    return "torch formulas" if library(dtype) is None else f"C kernels ({' '.join(_compiler())})"
+    if library(dtype) is None:
+        return "torch formulas"
+    try:
+        return f"C kernels ({' '.join(_compiler())})"
+    except CompilerError:
+        return "C kernels (compiled before)"
 
 
 def _load(dtype: torch.dtype) -> ctypes.CDLL:
-    compiler = _compiler()
     flags = [*_FLAGS, _processor_flag(), *(["-DKAN_HEADS_DOUBLE"] if dtype == torch.float64 else [])]
-    name = f"{_key(compiler, flags)}.so"
+    key = _key(flags)
+    folder = _folder()
     try:
-        return ctypes.CDLL(str(cache_dir() / "kernels" / name))
-    except (OSError, RuntimeError):  # not there, made for another system, or there is no home folder
-        pass
-    program = " ".join(compiler)
-    sys.stderr.write(f"kan-heads: compiling CPU kernels for {dtype} with {program}, once, some seconds\n")
+        compiler = _compiler()
+        own = f"{key}-{_identity(compiler)}"
+        found = _kept(folder, own)
+        if found is not None:
+            return found
+        program = " ".join(compiler)
+        sys.stderr.write(f"kan-heads: compiling CPU kernels for {dtype} with {program}, once, some seconds\n")
+        return _build(compiler, flags, folder, own)
+    except CompilerError:  # where programs run there may be none, unlike where they were first tried
+        found = _kept(folder, key)
+        if found is None:
+            raise
+        return found
+
+
+def _folder() -> Optional[Path]:
+    """Where compiled kernels are kept: a folder that nobody else can put a library into, or ``None``."""
     try:
         folder = cache_dir() / "kernels"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as scratch:
-            built = _compile(compiler, flags, Path(scratch) / name)
-            os.replace(built, folder / name)  # whole or not at all: others may be doing the same
-        return ctypes.CDLL(str(folder / name))
-    except CompilerError:
-        raise
-    except (OSError, RuntimeError):  # no cache: for this process alone, then
-        with tempfile.TemporaryDirectory(prefix="kan-heads-") as scratch:
-            return ctypes.CDLL(str(_compile(compiler, flags, Path(scratch) / name)))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder if _is_safe(folder) else None
+    except (OSError, RuntimeError):  # not to be written, or there is no home folder
+        return None
+
+
+def _is_safe(path: Path) -> bool:
+    """Whether only this user and root can change a file or folder; warns if others can."""
+    if not hasattr(os, "geteuid"):
+        return True
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        fault, remedy = f"belongs to user {status.st_uid}", "set KAN_HEADS_CACHE to a folder of your own"
+    elif status.st_mode & 0o022:
+        fault, remedy = "can be changed by others", f"run: chmod go-w {shlex.quote(str(path))}"
+    else:
+        return True
+    warnings.warn(
+        f"kan-heads: {path} {fault}, so no compiled kernels are kept or used there; {remedy}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+def _kept(folder: Optional[Path], prefix: str) -> Optional[ctypes.CDLL]:
+    """A library whose name begins so; it ends in a checksum, since loading a damaged file is a bus error."""
+    for path in sorted(folder.glob(f"{prefix}-*.so")) if folder else ():
+        try:
+            if path.stem.endswith(f"-{_checksum(path)}") and _is_safe(path):
+                return ctypes.CDLL(str(path))
+        except OSError:  # not to be read, or what it needs is not there
+            pass
+    return None
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def _build(compiler: List[str], flags: List[str], folder: Optional[Path], prefix: str) -> ctypes.CDLL:
+    if folder is not None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as scratch:
+                built = _compile(compiler, flags, Path(scratch) / "kernels.so")
+                built.chmod(0o644)  # compilers follow the umask, which may let a group write
+                path = folder / f"{prefix}-{_checksum(built)}.so"
+                os.replace(built, path)  # whole or not at all: others may be doing the same
+            return ctypes.CDLL(str(path))
+        except OSError:  # no room, or not to be written: for this process alone, then
+            pass
+    with tempfile.TemporaryDirectory(prefix="kan-heads-") as scratch:
+        return ctypes.CDLL(str(_compile(compiler, flags, Path(scratch) / "kernels.so")))
 
 
 class CompilerError(RuntimeError):
@@ -93,12 +153,21 @@ class CompilerError(RuntimeError):
 def _compile(compiler: List[str], flags: List[str], target: Path) -> Path:
     for extra in (_OPENMP, []):  # some compilers come without OpenMP
         command = [*compiler, *flags, *extra, str(_SOURCES / "kernels.c"), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        done = _run(command)
         if done.returncode == 0:
             return target
     lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
     reason = lines[0].strip() if lines else f"exit status {done.returncode}"
     raise CompilerError(f"{' '.join(compiler)}: {reason}")
+
+
+def _run(command: List[str]) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CompilerError(f"{command[0]}: {error}") from error
 
 
 def _compiler() -> List[str]:
@@ -119,17 +188,18 @@ def _processor_flag() -> str:
     return "-march=native" if platform.machine().lower() in ("x86_64", "amd64") else "-mcpu=native"
 
 
-def _key(compiler: List[str], flags: List[str]) -> str:
-    """Names what the result depends on: sources, compiler, flags and processor."""
-    command = [*compiler, "--version"]
-    version = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False).stdout
-    digest = hashlib.sha256(version)
+def _key(flags: List[str]) -> str:
+    """Names what the result must agree with: sources, flags and processor."""
+    digest = hashlib.sha256()
     for source in sorted(_SOURCES.glob("*.[ch]")):
         digest.update(source.read_bytes())
-    digest.update(
-        " ".join([*compiler, *flags, *platform.libc_ver(), platform.machine(), _processor()]).encode()
-    )
+    digest.update(" ".join([*flags, *platform.libc_ver(), platform.machine(), _processor()]).encode())
     return digest.hexdigest()[:24]
+
+
+def _identity(compiler: List[str]) -> str:
+    version = _run([*compiler, "--version"]).stdout
+    return hashlib.sha256(" ".join([*compiler, version]).encode()).hexdigest()[:12]
 
 
 def _processor() -> str:

@@ -67,6 +67,8 @@ INLINE void sum_block(const Layer *layer, const int family, const int k, const i
         if (top) scatter(slopes, in, some, rows, slope + i);
     }
     memcpy(y, sum, rows * sizeof(REAL));
+    for (int n = 0; layer->anchored && n < rows; n++)
+        if (is_zero(x + (size_t)n * in, in)) y[n] = 0;
 }
 
 INLINE int sum(const Layer *layer, const int family, const int k, long rows, const REAL *x, const REAL *c,

@@ -6,6 +6,14 @@
 
 #define ROWS 128 /* of a block, at most */
 
+/* Anchored functions are 0 at 0. That a value less the value at 0 is so to the last bit holds only if both are
+   rounded alike, and compilers may fuse a product with a sum in one place and not in another. */
+INLINE int is_zero(const REAL *row, long in) {
+    long i = 0;
+    while (i < in && row[i] == 0) i++;
+    return i == in;
+}
+
 typedef V Tile[LANES][ROWS / LANES]; /* (features, rows) */
 
 /* A vector of features of a block of rows, transposed, and back. Not inlined: large, and the same for all. */
