@@ -15,6 +15,7 @@ in the processor's cache. A layer
 with one output needs no matrix product: it is one function per input, see ``Basis.contract``.
 """
 
+import functools
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 import torch
@@ -57,6 +58,23 @@ def wanted(ctx: Any, index: int, edge: int) -> bool:
         return False
     nodes = getattr(ctx, "next_functions", ())
     return edge >= len(nodes) or _compat.will_run(nodes[edge][0])
+
+
+def full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a backward pass run as the layer itself does: in the precision of its parameters.
+
+    Forces are taken inside the region of an autocast, which would round every matrix product in them.
+    """
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *gradients: _Maybe) -> Any:
+        device = next(g.device.type for g in gradients if g is not None)
+        if not torch.is_autocast_enabled(device):
+            return backward(ctx, *gradients)
+        with torch.autocast(device, enabled=False):
+            return backward(ctx, *gradients)
+
+    return run
 
 
 def through(
@@ -128,6 +146,7 @@ class _Outputs(torch.autograd.Function):
         return y
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, g: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, v, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
@@ -162,6 +181,7 @@ class _Inputs(torch.autograd.Function):
         return y
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, g, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
@@ -192,6 +212,7 @@ class _Coefficients(torch.autograd.Function):
         return y.view(g.shape[1], basis.in_features, basis.n_basis)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, h: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, v, g = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order

@@ -92,6 +92,17 @@ class KANConfig:
             option = "bias" if self.bias else "layer_norm"
             raise ConfigError(f"{option}: true moves phi(0) away from 0; set zero_at_origin: false as well")
 
+    def check_smooth(self) -> None:
+        """Refuses what a potential must not be made of.
+
+        Raises:
+            ConfigError: if forces, which are derivatives, would jump at the knots.
+        """
+        if self.order == 1:
+            raise ConfigError(
+                "order: B-splines of order 1 have kinks, so forces would jump at every knot; choose 2 to 5"
+            )
+
     def _check_range(self) -> None:
         bounds = self.grid_range
         if (

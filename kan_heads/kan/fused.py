@@ -79,6 +79,7 @@ class _Sum(torch.autograd.Function):
         return y, slope
 
     @staticmethod
+    @analytic.full_precision
     def backward(ctx: Any, by_y: _Maybe, by_slope: _Maybe) -> Tuple[_Maybe, ...]:
         x, c, b, slope = ctx.saved_tensors
         parameters = analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))
@@ -107,6 +108,7 @@ class _Outputs(torch.autograd.Function):
         return layer.outputs(x, c, b)
 
     @staticmethod
+    @analytic.full_precision
     def backward(ctx: Any, g: Tensor) -> Tuple[_Maybe, ...]:
         x, c, b = ctx.saved_tensors
         if not _compat.has_memory(g):
@@ -130,6 +132,7 @@ class _Pull(torch.autograd.Function):
         return layer.pull(x, solid(g, *g.shape), c, b)
 
     @staticmethod
+    @analytic.full_precision
     def backward(ctx: Any, h: Tensor) -> Tuple[_Maybe, ...]:
         x, g, c, b = ctx.saved_tensors
         batched = not _compat.has_memory(h)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # undetermined; it and every other that the points do not determine gets 0 instead of noise.
 _EXACT = 1e-10
 
+#: A KAN with a larger share of its inputs off the grid is worth a warning.
+OFTEN_OFF_GRID = 0.2
+
 
 def fit_coefficients(values: Tensor, targets: Tensor, cutoff: float = _EXACT) -> Tensor:
     """Fits coefficients of a basis to values of functions by least squares.

@@ -9,13 +9,10 @@ from typing import Any, Dict, List, Set
 import torch
 from torch import Tensor
 
-from kan_heads.kan.grid import inputs_seen
+from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen
 from kan_heads.mace.models import ScaleShiftMACE, kans_of
 from kan_heads.mace.settings import MACEKANConfig
 from kan_heads.mace.training import calibration_frames
-
-#: A KAN with a larger share of its inputs off the grid is worth a warning.
-_TOO_MANY = 0.2
 
 # Beside the models, not in them: what a run has said is no part of the model that it saves.
 _warned: "weakref.WeakKeyDictionary[torch.nn.Module, Set[str]]" = weakref.WeakKeyDictionary()
@@ -34,21 +31,20 @@ def log_off_grid(model: ScaleShiftMACE, epoch: int, train_loader: Any) -> None:
     said = ", ".join(f"{path} {100 * share:.1f} %" for path, share in shares.items())
     logging.info(f"Epoch {epoch}: KAN inputs off the grid: {said}")
     warned = _warned.setdefault(model, set())
-    new = [path for path, share in shares.items() if share > _TOO_MANY and path not in warned]
+    new = [path for path, share in shares.items() if share > OFTEN_OFF_GRID and path not in warned]
     if new:
         warned.update(new)
         logging.warning(
-            f"KAN: over {100 * _TOO_MANY:.0f} % of the inputs of {', '.join(new)} are off the grid, where "
-            f"functions are extrapolated; {_remedy(model.kan_settings())}"
+            f"KAN: over {100 * OFTEN_OFF_GRID:.0f} % of the inputs of {', '.join(new)} are off the grid, "
+            f"where functions are extrapolated; {_remedy(model.kan_settings())}"
         )
 
 
 def _remedy(settings: MACEKANConfig) -> str:
-    wider = "start again with a wider grid_range in the file of --kan_config"
     if settings.calibrate:
-        again = "calibrate the trained model again (kan_heads.mace.training.calibrate) and go on from it"
-        return f"{again} with --foundation_model, or {wider} and --kan_calibrate False"
-    return f"start again with --kan_calibrate True, or {wider}"
+        return "start again with --kan_calibrate False: features grow in training, and grids do not"
+    lower, upper = settings.kan.grid_range
+    return f"start again with a grid_range wider than [{lower}, {upper}] in the file of --kan_config"
 
 
 def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> Dict[str, float]:
@@ -78,11 +74,9 @@ def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> D
                     model(batch.to_dict(), training=False, compute_force=False)
             for path, inputs in seen.items():
                 rows[path] += inputs
-        shares = {}
-        for path, kan in kans.items():
-            layers = kan.coverage(torch.cat(rows[path])) if rows[path] else []
-            shares[path] = max((float(share.mean()) for share in layers), default=0.0)
-    return shares
+        return {
+            path: kan.off_grid(torch.cat(rows[path])) if rows[path] else 0.0 for path, kan in kans.items()
+        }
 
 
 def _serves(path: str, head: int) -> bool:

@@ -12,8 +12,16 @@ SCOPES = ("output", "all")
 
 #: What an option is where neither the file nor the command line sets it, by preset.
 PRESETS: Dict[str, Dict[str, Any]] = {
-    # One layer beside MACE's own readout, whose linear map is the base branch already.
-    "recommended": {"hidden": (), "grid_size": 8, "base": None, "calibrate": True},
+    # One layer beside MACE's own readout, whose linear map is the base branch already. The features of an
+    # untrained model are about 0.1 and grow tenfold in training, so grids that are fitted to them at the
+    # start are too narrow ever after: benchmarks/grids has the figures.
+    "recommended": {
+        "hidden": (),
+        "grid_size": 8,
+        "grid_range": (-1.5, 1.5),
+        "base": None,
+        "calibrate": False,
+    },
     # The code of Wang et al. (mace-kan): pykan layers [m, m/2, m/4, 1] on a grid that never moves. The
     # factor that pykan puts on each spline besides its coefficients is part of the coefficients here.
     "published": {
@@ -38,7 +46,7 @@ class MACEKANConfig:
     """Where KANs go in a MACE model and what they are made of.
 
     Args:
-        preset: ``recommended`` (phi(0) = 0, grids calibrated, one layer, starts as the stock model)
+        preset: ``recommended`` (phi(0) = 0, grids on [-1.5, 1.5], one layer, starts as the stock model)
             or ``published`` (Wang et al. 2024: [m, m/2, m/4, 1], grid 3, order 3, SiLU base, random start).
         scope: ``output`` (all readouts) or ``all`` (the radial MLPs, ``conv_tp_weights``, as well).
         calibrate: fit the grids to training data before training starts.
@@ -89,6 +97,7 @@ class MACEKANConfig:
         if chosen["hidden"] is None and preset != "published":
             raise ConfigError("hidden: null must be a list of widths, e.g. [8], or [] for one layer")
         kan = KANConfig.from_dict(chosen)
+        kan.check_smooth()
         KANLayer(1, 1, kan, unused_generator())  # the basis and the base check what only they know
         if calibrate and kan.layer_norm:
             raise ConfigError(

@@ -2,10 +2,17 @@
 
 from kan_heads.errors import exit_with_one_line
 from kan_heads.nequip.builders import KANNequIPGNNModel
-from kan_heads.nequip.calibration import CalibrateGrids
+from kan_heads.nequip.calibration import CalibrateGrids, GridCoverage
 from kan_heads.nequip.datamodule import CheckedASEDataModule
 from kan_heads.swap.builders import KANModel, KANModelFromSaved
 
 exit_with_one_line("nequip-")
 
-__all__ = ["CalibrateGrids", "CheckedASEDataModule", "KANModel", "KANModelFromSaved", "KANNequIPGNNModel"]
+__all__ = [
+    "CalibrateGrids",
+    "CheckedASEDataModule",
+    "GridCoverage",
+    "KANModel",
+    "KANModelFromSaved",
+    "KANNequIPGNNModel",
+]

@@ -1,7 +1,7 @@
-"""Fit the grids of a model to its training data, once, before training."""
+"""Grids and the training data: fit them before training, and tell during training what they miss."""
 
-import itertools
-from typing import Any, Dict, Iterator
+import warnings
+from typing import Any, Dict, Iterator, Set
 
 import lightning
 import torch
@@ -10,18 +10,96 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
-from kan_heads.kan.grid import inputs_seen
+from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen
+from kan_heads.swap import short_path
 
 
-class CalibrateGrids(lightning.Callback):
+class GridCoverage(lightning.Callback):
+    """Lightning callback that logs after each epoch what share of a KAN's inputs lies off its grid.
+
+    Off the grid a B-spline is a straight line, so a KAN most of whose inputs lie there has lost its
+    functions. The shares, from 0 to 1 and of the worst layer, are logged as ``off_grid/MODULE``; a share
+    above 20 % is warned of, once for each KAN.
+
+    Args:
+        n_batches: training batches to look at, drawn evenly from the whole training set.
+
+    Raises:
+        ConfigError: if the number is not positive, or there is no KAN in the model.
+    """
+
+    def __init__(self, n_batches: int = 4) -> None:
+        super().__init__()
+        if n_batches < 1:
+            raise ConfigError(f"{type(self).__name__}: n_batches {n_batches} must be at least 1")
+        self.n_batches = n_batches
+        self._warned: Set[str] = set()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Logs the shares; training goes on as it would without this."""
+        if not trainer.is_global_zero:
+            return
+        kans = self._kans(pl_module)
+        shares = {path: kans[path].off_grid(x) for path, x in self._inputs(trainer, pl_module, kans).items()}
+        for path, share in shares.items():
+            pl_module.log(f"off_grid/{short_path(path)}", share, rank_zero_only=True)
+        often = [
+            path for path, share in shares.items() if share > OFTEN_OFF_GRID and path not in self._warned
+        ]
+        if often:
+            self._warned.update(often)
+            names = ", ".join(f"{short_path(path)} ({100 * shares[path]:.0f} %)" for path in often)
+            warnings.warn(
+                f"kan-heads: many inputs of {names} lie off the grid, where functions are straight lines; "
+                "choose a wider grid_range under kan:, or calibrate (kan_heads.nequip.CalibrateGrids) with a "
+                "larger margin",
+                stacklevel=2,
+            )
+
+    def _kans(self, pl_module: Any) -> Dict[str, KAN]:
+        # By name: the classes out of a packaged model are copies.
+        kans = {p: module for p, module in pl_module.model.named_modules() if type(module).__name__ == "KAN"}
+        if not kans:
+            raise ConfigError(
+                f"{type(self).__name__}: the model holds no KAN; remove the callback or add a kan: section"
+            )
+        return kans
+
+    def _inputs(self, trainer: Any, pl_module: Any, kans: Dict[str, KAN]) -> Dict[str, Tensor]:
+        """Returns what enters each KAN, shape ``(rows, in_features)`` by module path."""
+        with inputs_seen(kans) as seen:
+            for batch in self._batches(trainer.datamodule):
+                for model in pl_module.model.values():
+                    names = [name for name in model.model_input_fields if name in batch]
+                    # The eager module: a compiled model calls its KANs from inside, unseen.
+                    model.model({name: batch[name].to(pl_module.device) for name in names})
+        unused = [path for path, rows in seen.items() if not rows]
+        if unused:
+            raise ConfigError(
+                f"{type(self).__name__}: no input reached {', '.join(unused)}; is it part of the model?"
+            )
+        return {path: torch.cat(rows) for path, rows in seen.items()}
+
+    def _batches(self, datamodule: Any) -> Iterator[Dict[str, Tensor]]:
+        """Reads frames spread evenly over the training set, the same each time: no random state moves."""
+        dataset = datamodule.train_dataset[0]
+        size = datamodule.train_dataloader_config.get("batch_size", 1)
+        count = min(self.n_batches * size, len(dataset))
+        places = torch.linspace(0, len(dataset) - 1, count, dtype=torch.float64).round().long().tolist()
+        for start in range(0, count, size):
+            yield AtomicDataDict.batched_from_list([dataset[place] for place in places[start : start + size]])
+
+
+class CalibrateGrids(GridCoverage):
     """Lightning callback that calibrates every KAN when ``nequip-train`` starts.
 
     It shows a few training batches to the model, fits each layer's grid to the inputs that it
     saw (:meth:`kan_heads.kan.KAN.calibrate`), gives every rank the same result and restarts the
-    running average of the weights. A run that continues from a checkpoint keeps its grids.
+    running average of the weights. A run that continues from a checkpoint keeps its grids. After each epoch
+    it does what :class:`GridCoverage` does.
 
     Args:
-        n_batches: training batches to look at.
+        n_batches: training batches to look at, drawn evenly from the whole training set.
         margin: how far a grid reaches beyond the data, as a share of their range.
 
     Raises:
@@ -29,24 +107,16 @@ class CalibrateGrids(lightning.Callback):
     """
 
     def __init__(self, n_batches: int = 4, margin: float = 0.25) -> None:
-        super().__init__()
-        if n_batches < 1 or margin < 0.0:
-            raise ConfigError(
-                f"CalibrateGrids: n_batches {n_batches} and margin {margin} must be at least 1 and 0"
-            )
-        self.n_batches = n_batches
+        super().__init__(n_batches)
+        if margin < 0.0:
+            raise ConfigError(f"CalibrateGrids: margin {margin} must be at least 0")
         self.margin = margin
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Calibrates, unless the run continues from a checkpoint."""
         if trainer.ckpt_path is not None:
             return
-        # By name: the classes out of a packaged model are copies.
-        kans = {p: module for p, module in pl_module.model.named_modules() if type(module).__name__ == "KAN"}
-        if not kans:
-            raise ConfigError(
-                "CalibrateGrids: the model holds no KAN; remove the callback or add a kan: section"
-            )
+        kans = self._kans(pl_module)
         for path, inputs in self._inputs(trainer, pl_module, kans).items():
             kans[path].calibrate(inputs, self.margin)
         state = trainer.strategy.broadcast({path: kan.state_dict() for path, kan in kans.items()})
@@ -56,27 +126,3 @@ class CalibrateGrids(lightning.Callback):
         if average is not None:
             average.num_updates = 0
             average.update_parameters(pl_module.model)
-
-    def _inputs(self, trainer: Any, pl_module: Any, kans: Dict[str, KAN]) -> Dict[str, Tensor]:
-        """Returns what enters each KAN, shape ``(rows, in_features)`` by module path."""
-        with inputs_seen(kans) as seen:
-            for batch in itertools.islice(self._batches(trainer.datamodule), self.n_batches):
-                for model in pl_module.model.values():
-                    names = [name for name in model.model_input_fields if name in batch]
-                    # The eager module: a compiled model calls its KANs from inside, unseen.
-                    model.model({name: batch[name].to(pl_module.device) for name in names})
-        unused = [path for path, rows in seen.items() if not rows]
-        if unused:
-            raise ConfigError(
-                f"CalibrateGrids: no input reached {', '.join(unused)}; is it part of the model?"
-            )
-        return {path: torch.cat(rows) for path, rows in seen.items()}
-
-    @staticmethod
-    def _batches(datamodule: Any) -> Iterator[Dict[str, Tensor]]:
-        """Reads the training data in their stored order, so that no random state moves."""
-        dataset = datamodule.train_dataset[0]
-        size = datamodule.train_dataloader_config.get("batch_size", 1)
-        for start in range(0, len(dataset), size):
-            stop = min(start + size, len(dataset))
-            yield AtomicDataDict.batched_from_list([dataset[index] for index in range(start, stop)])

@@ -107,6 +107,8 @@ def replace_mlps(
             keep the function.
     """
     config = SwapConfig.from_dict(section)
+    if not _is_loading():
+        config.kan.check_smooth()
     chosen = select(model, config.scope)
     kans = {}
     for path, mlp in chosen.items():
@@ -118,6 +120,14 @@ def replace_mlps(
         parent, name = path.rsplit(".", 1)
         setattr(model.get_submodule(parent), name, kan)
     return list(kans)
+
+
+def _is_loading() -> bool:
+    """Tells whether nequip builds a model to load a checkpoint into; what was trained once can be used."""
+    from nequip.model import utils
+
+    loading = getattr(utils, "_OVERRIDE_COMPILE_MODE", None)
+    return loading is not None and loading.get()
 
 
 def _fresh_kan(mlp: torch.nn.Module, config: SwapConfig) -> KAN:

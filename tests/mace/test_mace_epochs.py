@@ -145,8 +145,8 @@ def test_a_stock_model_says_nothing(train, caplog):
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        ({}, r"calibrate the trained model again .*--foundation_model, or .*wider grid_range.*--kan_config"),
-        ({"calibrate": False}, r"start again with --kan_calibrate True, or .*wider grid_range.*--kan_config"),
+        ({"calibrate": True}, r"start again with --kan_calibrate False: features grow"),
+        ({}, r"start again with a grid_range wider than \[-1\.5, 1\.5\] in the file of --kan_config"),
     ],
     ids=["calibrated", "not calibrated"],
 )

@@ -35,7 +35,7 @@ def mlp(folder):
 
 def test_settings_are_logged_and_stored(kan):
     path, said = kan
-    assert "KAN: preset: recommended, scope: all, calibrate: True, hidden: []" in said
+    assert "KAN: preset: recommended, scope: all, calibrate: False, hidden: []" in said
     assert "KAN: readouts.1.kans.0: [8, 1]" in said
     watched = re.findall(r"Epoch (\d+): KAN inputs off the grid: interactions.*readouts\.1\.kans\.0", said)
     assert watched == ["0", "1", "2"]

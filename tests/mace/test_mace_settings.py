@@ -21,7 +21,13 @@ def settings(*words):
 
 def test_presets():
     recommended, published = (settings("--kan_preset", name) for name in ("recommended", "published"))
-    assert (recommended.kan.zero_at_origin, recommended.calibrate, recommended.kan.hidden) == (True, True, ())
+    assert (recommended.kan.zero_at_origin, recommended.calibrate, recommended.kan.hidden) == (
+        True,
+        False,
+        (),
+    )
+    assert recommended.kan.grid_range == (-1.5, 1.5)
+    assert (recommended.kan.units, published.kan.units) == ("slope", "value")
     assert (published.kan.zero_at_origin, published.calibrate, published.kan.hidden) == (False, False, None)
     assert published.for_features(16).widths == (16, 8, 4, 1)
     assert (published.kan.grid_size, published.kan.order, published.kan.base) == (3, 3, "silu")
@@ -109,13 +115,14 @@ def test_wrong_options(words, message):
         ("basis: foo", r"kan.yaml: basis 'foo' is unknown"),
         ("{basis: gaussian, order: 3}", r"kan.yaml: .*order"),
         ("order: 9", r"kan.yaml: .*order"),
+        ("order: 1", r"kan.yaml: order: B-splines of order 1 have kinks, so forces would jump"),
         ("base: foo", r"kan.yaml: base 'foo' is unknown"),
         ("hidden: null", r"kan.yaml: hidden: null must be a list of widths"),
         ("preset: [published]", r"kan.yaml: preset \['published'\] is unknown"),
         ("basis: [", r"kan.yaml: not valid YAML"),
         ("- basis", r"kan.yaml: .* must be a mapping of options"),
         ("calibrate: maybe", r"kan.yaml: calibrate: 'maybe' must be true or false"),
-        ("{layer_norm: true, zero_at_origin: false}", r"kan.yaml: calibrate: layer_norm"),
+        ("{calibrate: true, layer_norm: true, zero_at_origin: false}", r"kan.yaml: calibrate: layer_norm"),
         ("{zero_at_origin: true, bias: true}", r"kan.yaml: bias: true moves phi\(0\)"),
     ],
 )

@@ -47,9 +47,9 @@ def test_without_kan_the_model_is_the_one_that_came_in():
 
 def test_calibrated_grids_hold_the_features_of_the_data(caplog):
     caplog.set_level("INFO")
-    model = build("--kan")
+    model = build("--kan", "--kan_calibrate", "True")
     for kan in kans_of(model).values():
-        assert float(kan.layers[0].basis.lower.min()) > -4.0  # moved away from where they started
+        assert float(kan.layers[0].basis.lower.min()) > -1.5  # moved away from where they started
     seen = {}
     for path, kan in kans_of(model).items():
         kan.register_forward_pre_hook(lambda _, inputs, path=path: seen.update({path: inputs[0]}))
@@ -71,18 +71,18 @@ def _batch(record):
 def test_calibration_moves_no_random_state_and_no_loader():
     data = loader()
     torch.manual_seed(3)
-    build("--kan", "--kan_calibrate", "False")
+    build("--kan")
     expected = torch.rand(1)
     torch.manual_seed(3)
     model = mace_models.stock()
-    configure(model, arguments("--kan"), data, None)
+    configure(model, arguments("--kan", "--kan_calibrate", "True"), data, None)
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_switched_off():
-    model = build("--kan", "--kan_calibrate", "False")
+    model = build("--kan")
     for kan in kans_of(model).values():
-        assert (float(kan.layers[0].basis.lower.min()), float(kan.layers[0].basis.upper.max())) == (-4.0, 4.0)
+        assert (float(kan.layers[0].basis.lower.min()), float(kan.layers[0].basis.upper.max())) == (-1.5, 1.5)
 
 
 def test_foundation_model_keeps_its_predictions_whatever_the_preset():
@@ -130,7 +130,7 @@ def test_kan_foundation_keeps_its_kans_without_any_option():
     ("settings", "words"),
     [
         ({"hidden": [4]}, ("--kan_hidden", "4")),
-        ({"hidden": [4]}, ("--kan_hidden", "4", "--kan_calibrate", "False")),
+        ({"hidden": [4]}, ("--kan_hidden", "4", "--kan_calibrate", "True")),
         ({"preset": "published"}, ("--kan_preset", "published")),
         ({}, ()),
     ],
@@ -244,7 +244,7 @@ def test_a_head_with_few_frames_gets_grids_of_its_own():
         (("--kan",), ("--kan", "--kan_grid_size=5"), r'"grid_size": 8.* this run has .*"grid_size": 5'),
         (("--kan",), ("--kan", "--kan_basis=gaussian", "--kan_grid_size=10"), r'"basis": "gaussian"'),
         (("--kan",), ("--kan", "--kan_scope=all"), r'"scope": "all"'),
-        (("--kan",), ("--kan", "--kan_calibrate=False"), None),
+        (("--kan",), ("--kan", "--kan_calibrate=True"), None),
         ((), (), None),
     ],
 )
