@@ -92,6 +92,7 @@ def test_the_seed_decides_the_weights_of_the_kan():
         ({"scope": 3}, ["kan.scope", "3", "list of module paths"]),
         ({"scope": {"output": True}}, ["kan.scope", "list of module paths"]),
         ({"basis": "gaussian", "order": 3}, ["order", "gaussian", "remove"]),
+        ({"order": 1}, ["order", "kinks", "forces would jump", "2 to 5"]),
         ({"hidden": [0]}, ["hidden", "positive"]),
         ({"layer_norm": True}, ["layer_norm", "zero_at_origin"]),
         ("bspline", ["mapping"]),
@@ -151,3 +152,12 @@ def test_a_trained_mlp_becomes_an_equal_kan(backbone, scope, basis, Cu_bulk):  #
     after = model({**data, "atom_types": data["atom_types"] + 3})
     for field in ("total_energy", "forces"):
         torch.testing.assert_close(after[field], before[field], atol=1e-12, rtol=1e-10)
+
+
+def test_what_was_trained_with_order_1_still_loads():
+    """nequip builds a model anew to load a checkpoint of an earlier release into it."""
+    from nequip.model.utils import override_model_compile_mode
+
+    with override_model_compile_mode("eager"):
+        model = build(ALLEGRO, {"scope": "output", "order": 1})
+    assert any(getattr(module, "order", None) == 1 for module in model.modules())

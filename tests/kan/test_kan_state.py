@@ -147,5 +147,5 @@ def test_training_is_stable_on_narrow_grids_and_with_many_harmonics(basis, width
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < 0.5 * losses[0]
-    assert max(losses) < 20.0 * losses[0]
+    assert losses[-1] < 0.05 * losses[0]
+    assert max(losses) < 1.2 * losses[0]

@@ -77,6 +77,16 @@ def test_training_lowers_the_errors(folder):
     assert errors[6] < 0.9 * errors[0]
 
 
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_radial_kans_train_on_any_grid(folder, calibrate):
+    """On narrow grids, in units of values, the first epoch ended at 5e9 meV/Å with exit status 0."""
+    options = ("--kan", "--kan_scope=all", f"--kan_calibrate={calibrate}", "--max_num_epochs=4")
+    _, said = train(f"radial-{calibrate}", *options, "--lr=0.02", cwd=folder)
+    errors = [float(error) for error in re.findall(r"RMSE_F= *([\d.]+)", said)]
+    assert max(errors) < 1.5 * errors[0]
+    assert errors[4] < errors[0]
+
+
 def test_restart_continues_with_the_same_grids(kan, folder):
     """Without calibration the second run starts on other grids: the checkpoint must bring the first ones."""
     path, _ = kan

@@ -1,0 +1,1 @@
+"""Trainings that decide which grids KAN heads start with."""

@@ -1,0 +1,162 @@
+"""Which grids KAN heads should start with: short trainings of each head on small sets, three seeds.
+
+    python -m benchmarks.grids run [--only TEXT] [--data FOLDER]
+    python -m benchmarks.grids report
+
+Run from a checkout with everything installed (``make``). A run that has a record is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RECORDS = HERE / "records.jsonl"
+SEEDS = (1, 2, 3)
+SIZES = {"carbon": (60, 20, 60), "hfo2": (60, 20, 40), "ag-emt": (60, 20, 60)}
+
+_MACE = (
+    *("--E0s=average", "--model=MACE", "--num_interactions=2", "--num_channels=16", "--max_L=0"),
+    *("--max_ell=2", "--correlation=2", "--r_max=4.0", "--loss=weighted", "--energy_weight=1.0"),
+    *("--forces_weight=10.0", "--lr=0.01", "--batch_size=4", "--valid_batch_size=10", "--ema"),
+    *("--max_num_epochs=12", "--ema_decay=0.95", "--default_dtype=float32", "--device=cpu"),
+    "--error_table=PerAtomRMSE",
+)
+#: What follows ``--kan_config`` in MACE; the stock head has no KAN.
+_MACE_HEADS = {
+    "stock": None,
+    "fixed [-1.5, 1.5]": "{calibrate: false, grid_range: [-1.5, 1.5]}",
+    "fixed [-4, 4]": "{calibrate: false, grid_range: [-4, 4]}",
+    "calibrated at the start": "{calibrate: true}",
+}
+#: Configurations of nequip-train by head, and the system.
+_ALLEGRO = {
+    "ag-emt": {"stock": "demo/ag-emt-mlp", "calibrated at the start": "demo/ag-emt-output-bspline"},
+    "hfo2": {"stock": "demo/hfo2-mlp", "calibrated at the start": "demo/hfo2-output-bspline"},
+}
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grids", description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("--only", default="", metavar="TEXT", help="runs whose names hold TEXT")
+    parser.add_argument("--data", type=Path, default=Path("outputs/grids"), help="folder of data and runs")
+    options = parser.parse_args()
+    if options.what == "run":
+        _run(options.data.absolute(), options.only)
+    print(report(records()))
+
+
+def records() -> list[dict]:
+    """Reads what has been measured."""
+    return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
+
+
+def _run(folder: Path, only: str) -> None:
+    jobs = [("mace", system, head) for system in SIZES for head in _MACE_HEADS]
+    jobs += [("allegro", system, head) for system, heads in _ALLEGRO.items() for head in heads]
+    done = {(r["backbone"], r["system"], r["head"], r["seed"]) for r in records()}
+    for seed, job in itertools.product(SEEDS, jobs):
+        if (*job, seed) in done or only not in " ".join(job):
+            continue
+        backbone, system, head = job
+        errors = (_mace if backbone == "mace" else _allegro)(folder, system, head, seed)
+        record = {"backbone": backbone, "system": system, "head": head, "seed": seed, **errors}
+        with RECORDS.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _data(folder: Path, system: str, mace: bool) -> Path:
+    out = folder / (f"{system}-mace" if mace else system)
+    if not out.exists():
+        sizes = zip(("--train", "--val", "--test"), map(str, SIZES[system]), strict=True)
+        options = [*itertools.chain(*sizes), "--out", str(out), *(["--mace"] if mace else [])]
+        _program("kan-heads", "data", "prepare", system, *options)
+    return out
+
+
+def _program(name: str, *words: str, cwd: Path | None = None) -> str:
+    command = [str(Path(sys.executable).parent / name), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout + done.stderr
+
+
+def _mace(folder: Path, system: str, head: str, seed: int) -> dict:
+    data = _data(folder, system, mace=True)
+    files = [f"--{kind}_file={data}/{part}.extxyz" for kind, part in _FILES.items()]
+    kan = []
+    if _MACE_HEADS[head] is not None:
+        config = folder / "kan.yaml"
+        config.write_text(_MACE_HEADS[head])
+        kan = ["--kan", "--kan_config", str(config)]
+    work = ["--name", "run", "--work_dir", str(folder / f"{system}-{head}-{seed}".replace(" ", ""))]
+    said = _program("mace_run_train", *work, *files, *_MACE, "--seed", str(seed), *kan, cwd=folder)
+    rows = [line for line in said.splitlines() if line.startswith("|") and re.search(r"\d\.\d", line)]
+    energy, force = (float(cell) for cell in rows[-1].split("|")[2:4])  # the last row is the test set
+    off = re.findall(r"off the grid: (.*)", said)
+    return {"energy": energy, "force": force, "measure": "RMSE", "off_grid": off[-1] if off else None}
+
+
+_FILES = {"train": "train", "valid": "val", "test": "test"}
+
+
+def _allegro(folder: Path, system: str, head: str, seed: int) -> dict:
+    import pandas
+
+    data = _data(folder, system, mace=False)
+    out = folder / f"allegro-{system}-{head}-{seed}".replace(" ", "")
+    where = ["-cp", str(HERE.parents[1] / "configs"), "-cn", _ALLEGRO[system][head]]
+    test = [f"+data.test_file_path={data}/test.extxyz", "+data.test_dataloader=${data.val_dataloader}"]
+    test += ["run=[train,test]", "+training_module.test_metrics=${training_module.val_metrics}"]
+    options = [f"data_dir={data}", f"hydra.run.dir={out}", f"seed={seed}", "n_epochs=15"]
+    _program("nequip-train", *where, *options, *test, "trainer.enable_progress_bar=false")
+    rows = pandas.concat([pandas.read_csv(path) for path in sorted(out.rglob("metrics.csv"))])
+    energy, force = (
+        1000 * rows[f"test0_epoch/{name}"].dropna().iloc[-1] for name in ("per_atom_energy_mae", "forces_mae")
+    )
+    return {"energy": round(energy, 4), "force": round(force, 3), "measure": "MAE", "off_grid": None}
+
+
+def report(found: list[dict]) -> str:
+    """Writes the table: mean and standard deviation over the seeds, and the mean ratio to the stock head."""
+    lines = ["| backbone, system | head | seeds | F (meV/Å) | E (meV/atom) | F, ratio to stock | E, ratio |"]
+    lines.append("|---|---|---|---:|---:|---:|---:|")
+    found = sorted(found, key=_place)
+    for (backbone, system), group in itertools.groupby(found, key=lambda record: _place(record)[:2]):
+        members = list(group)
+        stock = {r["seed"]: r for r in members if r["head"] == "stock"}
+        for head, runs in itertools.groupby(members, key=lambda r: r["head"]):
+            runs = list(runs)
+            seeds = ", ".join(str(r["seed"]) for r in runs)
+            cells = [f"{backbone}, {system}, {runs[0]['measure']}", head, seeds]
+            cells += [_spread([r[kind] for r in runs], "{:.3g}") for kind in ("force", "energy")]
+            paired = [r for r in runs if r["seed"] in stock]
+            for kind in ("force", "energy"):
+                ratios = [r[kind] / stock[r["seed"]][kind] for r in paired]
+                cells.append(_spread(ratios, "{:.2f}") if head != "stock" and ratios else "")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _place(record: dict) -> tuple:
+    heads = list(_MACE_HEADS)
+    return record["backbone"], record["system"], heads.index(record["head"]), record["seed"]
+
+
+def _spread(values: list[float], form: str) -> str:
+    mean = form.format(statistics.mean(values))
+    return f"{mean} ± {form.format(statistics.stdev(values))}" if len(values) > 1 else mean
+
+
+if __name__ == "__main__":
+    main()
