@@ -208,9 +208,7 @@ def fingerprint(potential: Potential) -> str:
     """Returns a checksum of everything that energies depend on."""
     import hashlib
 
-    text = json.dumps(
-        [dataclasses.asdict(potential.config), [v.tolist() for v in potential.state_dict().values()]]
-    )
+    text = json.dumps([dataclasses.asdict(potential.config), list(potential.numbers().values())])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -132,15 +132,19 @@ class Potential(torch.nn.Module):
         virial = slope.new_zeros(batch.n_frames, 3, 3).index_add(0, batch.frame[batch.first], of_edge)
         return energy.detach(), forces, 0.5 * (virial + virial.mT)
 
+    def numbers(self) -> dict[str, list]:
+        """Returns coefficients and grids by name; the settings tell which functions they belong to."""
+        state = self.state_dict()
+        return {name: value.tolist() for name, value in state.items() if value.is_floating_point()}
+
     def save(self, path: str | Path) -> None:
         """Writes the potential as JSON, every number to the last digit."""
-        state = {name: value.tolist() for name, value in self.state_dict().items()}
         record = {
             "format": _FORMAT,
             "config": dataclasses.asdict(self.config),
             "reference_eV_per_atom": self.reference,
             "history": self.history,
-            "state": state,
+            "state": self.numbers(),
         }
         Path(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -44,10 +44,10 @@ class KANConfig:
             forces diverge. Needs ``zero_at_origin: false``.
         spline_fraction: share of the output variance that comes from the basis at initialisation,
             the rest comes from the base branch.
-        units: what a step of an optimiser changes. ``slope``: coefficients are multiplied by the width of the
-            grid over 8, and those of harmonic m by 1 / m, so that the slope of a function moves by about the
-            learning rate on every grid. ``value``: they are the values of the functions, as in releases up
-            to 0.1 and in pykan; on a grid much narrower than 8, or with many harmonics, training diverges.
+        units: what a step of an optimiser changes. ``slope``: coefficients on a grid narrower than 2 are
+            multiplied by half its width, and those of harmonic m by 1 / m, so that the slope of a function
+            moves alike on every grid. ``value``: they are the values of the functions, as in releases up to
+            0.1 and in pykan; on narrow grids and with many harmonics training diverges.
 
     Raises:
         ConfigError: if a value is out of range or two options contradict each other.

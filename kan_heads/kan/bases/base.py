@@ -13,7 +13,7 @@ _REGISTRY: Dict[str, Type["Basis"]] = {}
 _BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32, which a cache holds
 _DEVICE_BLOCK = 1 << 27  # on an accelerator only the memory matters: 512 MiB
 
-_UNIT_WIDTH = KANConfig.grid_range[1] - KANConfig.grid_range[0]
+_NARROW = 2.0  # on narrower grids coefficients are in units of slope
 
 #: Stands for "values, less those at 0" where an order of derivative is expected.
 ANCHORED = -1
@@ -71,16 +71,17 @@ class Basis(torch.nn.Module):
 
     @torch.jit.ignore
     def slope_units(self) -> Tensor:
-        """Returns coefficients whose functions are about as steep as those of a unit grid.
+        """Returns the units in which a step of an optimiser moves slopes alike, however narrow the grid.
 
-        An optimiser such as Adam moves every parameter by the learning rate. In these units that
-        moves the slope of each function by about as much, however narrow the grid: the width of the
-        grid over the default width, which is 8. A basis with steeper members divides by their slope.
+        An optimiser such as Adam moves every parameter by the learning rate, and a function on a narrow
+        grid is steep. The unit is half the width of the grid, and 1 on grids wider than 2, where functions
+        are no steeper than the weights of an MLP. A basis with steeper members divides by their slope.
 
         Returns:
             Units, shape ``(in_features, n_basis)``.
         """
-        return ((self.upper - self.lower) / _UNIT_WIDTH).unsqueeze(-1).repeat(1, self.n_basis)
+        unit = ((self.upper - self.lower) / _NARROW).clamp_max(1.0)
+        return unit.unsqueeze(-1).repeat(1, self.n_basis)
 
     @torch.jit.ignore
     def functions(self) -> Dict[str, Any]:
