@@ -232,3 +232,28 @@ def test_radial_kans_of_another_shape_are_refused_and_never_random(double):
     assert extract_config_mace_model(model)["radial_MLP"] == []
     with pytest.raises(RuntimeError, match="size mismatch for interactions"):
         extract_model(model)
+
+
+@pytest.mark.parametrize("settings", [{}, {"scope": "all", "hidden": [3]}, {"preset": "published"}], ids=str)
+def test_hessians_are_batched_and_right(settings, double, monkeypatch):
+    """MACE falls back to a loop over all coordinates where a gradient cannot be batched, without a word."""
+    from mace.modules import utils
+    from mace.tools.torch_geometric.batch import Batch
+
+    small = {"hidden_irreps": mace_models.o3.Irreps("4x0e"), "max_ell": 1, "radial_MLP": [4]}
+    model = mace_models.kan(settings, **small)
+    frame = Batch.from_data_list([mace_models.frame(mace_models.crystal()[:5])]).to_dict()
+    loop = utils.compute_hessians_loop
+
+    def hessian():
+        return model(dict(frame), compute_hessian=True)["hessian"].detach()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, "compute_hessians_loop", _no_loop)
+        found = hessian()
+    monkeypatch.setattr(utils, "compute_hessians_vmap", loop)
+    torch.testing.assert_close(found.view(15, 15), hessian().view(15, 15), rtol=0, atol=1e-10)
+
+
+def _no_loop(*_):
+    raise AssertionError("the gradient was not batched")
