@@ -114,10 +114,6 @@ def _figures(model: torch.nn.Module, x: Tensor) -> dict[str, list[Tensor]]:
     loss = (d1 - target).square().mean() + y.square().mean()
     parameters = dict(model.named_parameters())
     gradients = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)
-    units = {f"{path}.coefficients": getattr(part, "unit", None) for path, part in model.named_modules()}
-    # The reference has its coefficients in units of values.
-    pairs = zip(parameters, gradients, strict=True)
-    gradients = [g if units.get(name) is None else g / units[name] for name, g in pairs]
     (d2,) = torch.autograd.grad((d1 * first).sum(), at, create_graph=True)
     (d3,) = torch.autograd.grad((d2 * second).sum(), at)
     # The reference names its layers otherwise, in the same order.

@@ -152,7 +152,8 @@ class ReferenceLayer(torch.nn.Module):
     def __init__(self, layer: KANLayer, basis: str) -> None:
         super().__init__()
         self.definition = DEFINITIONS[basis](layer.basis)
-        self.coefficients = _copy(layer.values())
+        self.coefficients = _copy(layer.coefficients)
+        self.register_buffer("unit", None if layer.unit is None else layer.unit.clone())
         self.base_weight = _copy(layer.base_weight)
         self.bias = _copy(layer.bias)
         self.base_function = layer.base_function
@@ -161,8 +162,9 @@ class ReferenceLayer(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Applies the layer, (n, in) -> (n, out)."""
-        y = self.definition.expand(x, self.coefficients)
-        y = y - functional.linear(self.origin, self.coefficients.flatten(1))
+        c = self.coefficients if self.unit is None else self.coefficients * self.unit
+        y = self.definition.expand(x, c)
+        y = y - functional.linear(self.origin, c.flatten(1))
         if self.base_weight is not None:
             y = y + functional.linear(self.base_function(x), self.base_weight)
         return y if self.bias is None else y + self.bias

@@ -8,13 +8,7 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
-from kan_heads.kan.bases.bspline_flat import (
-    bounded,
-    cardinal_pieces,
-    live_values,
-    place_live,
-    select_live,
-)
+from kan_heads.kan.bases.bspline_flat import bounded, cardinal_pieces, live_values, place_live, select_live
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
 # Where the flat form is unrolled. With more functions compiling takes minutes; sums over few features
