@@ -68,8 +68,8 @@ def full_precision(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(backward)
     def run(ctx: Any, *gradients: _Maybe) -> Any:
-        device = next(g.device.type for g in gradients if g is not None)
-        if not torch.is_autocast_enabled(device):
+        device = next((g.device.type for g in gradients if g is not None), None)
+        if device is None or not torch.is_autocast_enabled(device):
             return backward(ctx, *gradients)
         with torch.autocast(device, enabled=False):
             return backward(ctx, *gradients)

@@ -101,7 +101,7 @@ def test_a_deep_network_keeps_it(name, generator):
 def test_can_be_turned_off(name, n_out):
     layer = small_layer(name, 4, n_out, zero_at_origin=False)
     zero = torch.zeros(1, 4)
-    expected = torch.einsum("nib,oib->no", layer.basis(zero), layer.coefficients)
+    expected = torch.einsum("nib,oib->no", layer.basis(zero), layer.values())
     assert float(layer(zero).abs().min()) > 1e-3
     torch.testing.assert_close(layer(zero), expected, rtol=1e-13, atol=1e-13)
 
