@@ -110,7 +110,8 @@ class Log:
                 return work()
         except (Exception, _OutOfTime) as error:  # whatever a compiler, a driver or another library raises
             reason = first_line(error, limit=300, with_item=True)
-            trace = traceback.format_exc()[-_TRACE:]
+            here = f"{Path(__file__).parents[2]}/"  # a record says nothing of where it was made
+            trace = traceback.format_exc().replace(here, "")[-_TRACE:]
         # Outside the handler, since the error holds on to the frames and these to their tensors.
         if _OutOfTime.__name__ in reason + trace:  # a compiler may have wrapped it
             late = f"failed: took longer than {most:.0f} s"
