@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # undetermined; it and every other that the points do not determine gets 0 instead of noise.
 _EXACT = 1e-10
 
+# What a layer's state holds of another shape, or with other values, on a finer grid.
+_OF_GRID_SIZE = ("coefficients", "unit")
+
 #: A KAN with a larger share of its inputs off the grid is worth a warning.
 OFTEN_OFF_GRID = 0.2
 
@@ -160,17 +163,12 @@ def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
                     f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of "
                     f"grid_size {old_size} by {float(error / scale):.1e}; {remedy}"
                 )
-            new.load_state_dict({**old.state_dict(), **_own(new)})
+            kept = {name: value for name, value in old.state_dict().items() if name not in _OF_GRID_SIZE}
+            new.load_state_dict({**kept, "coefficients": new.coefficients})
             new.basis.step.copy_(exact_new.basis.step)
             new.reset_units()
             new.set_values(solution)
     return finer
-
-
-def _own(layer: KANLayer) -> Dict[str, Tensor]:
-    """Returns what depends on the size of the grid."""
-    state = layer.state_dict()
-    return {name: state[name] for name in ("coefficients", "basis.step", "unit") if name in state}
 
 
 def coverage(layer: KANLayer, x: Tensor) -> Tensor:

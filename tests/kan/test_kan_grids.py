@@ -38,6 +38,18 @@ def test_refine_keeps_the_function(name, size, finer, dtype, generator):
         torch.testing.assert_close(b.basis.upper, a.basis.upper)
 
 
+@pytest.mark.parametrize("units", ["slope", "value"])
+@pytest.mark.parametrize("basis", ["bspline", "fourier", "chebyshev"])
+def test_refine_keeps_what_was_calibrated_to_a_narrow_grid(basis, units, generator):
+    """There the coefficients have units of their own, one for each function of the grid."""
+    model = KAN([4, 3, 1], KANConfig(basis=basis, grid_size=4, units=units), generator=generator)
+    x = 0.1 * randn(generator, 50, 4)
+    model.calibrate(x)
+    finer = model.refine(8)
+    assert [layer.unit is None for layer in finer.layers] == [layer.unit is None for layer in model.layers]
+    torch.testing.assert_close(finer(x), model(x), rtol=1e-10, atol=1e-12)
+
+
 def test_refine_keeps_different_base_functions_biases_and_norms(generator):
     config = KANConfig(zero_at_origin=False, bias=True, layer_norm=True)
     old = KAN([4, 3, 1], config, base=["identity", "tanh"], generator=generator)
