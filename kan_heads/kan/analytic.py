@@ -127,6 +127,13 @@ def _plain_coefficients(x: Tensor, v: _Maybe, g: Tensor, basis: Basis, order: in
     return sums.view(g.shape[1], basis.in_features, basis.n_basis)
 
 
+def _batched(
+    plain: Callable[..., Tensor], inputs: Sequence[_Maybe], gradient: Tensor, basis: Basis, order: int
+) -> Tuple[_Maybe, ...]:
+    found = through(lambda *at: (plain(*at, basis, order),), inputs, (gradient,))
+    return (*found, None, None)
+
+
 class _Outputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, v: Optional[Tensor], c: Tensor, basis: Basis, order: int) -> Tensor:
@@ -151,8 +158,7 @@ class _Outputs(torch.autograd.Function):
         x, v, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
         if not _compat.has_memory(g):
-            formula = lambda *at: (_plain_outputs(*at, basis, order),)  # noqa: E731
-            return (*through(formula, (x, v, c), (g,)), None, None)
+            return _batched(_plain_outputs, (x, v, c), g, basis, order)
         grad_x = grad_v = grad_c = None
         if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, c, basis, _raised(order))
@@ -186,8 +192,7 @@ class _Inputs(torch.autograd.Function):
         x, g, c = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
         if not _compat.has_memory(h):
-            formula = lambda *at: (_plain_inputs(*at, basis, order),)  # noqa: E731
-            return (*through(formula, (x, g, c), (h,)), None, None)
+            return _batched(_plain_inputs, (x, g, c), h, basis, order)
         grad_x = h * _Inputs.apply(x, g, c, basis, _raised(order)) if wanted(ctx, 0, 0) else None
         grad_g = _Outputs.apply(x, h, c, basis, order) if wanted(ctx, 1, 1) else None
         grad_c = _Coefficients.apply(x, h, g, basis, order) if wanted(ctx, 2, 2) else None
@@ -217,8 +222,7 @@ class _Coefficients(torch.autograd.Function):
         x, v, g = ctx.saved_tensors
         basis, order = ctx.basis, ctx.order
         if not _compat.has_memory(h):
-            formula = lambda *at: (_plain_coefficients(*at, basis, order),)  # noqa: E731
-            return (*through(formula, (x, v, g), (h,)), None, None)
+            return _batched(_plain_coefficients, (x, v, g), h, basis, order)
         grad_x = grad_v = None
         if wanted(ctx, 0, 0):
             grad_x = _Inputs.apply(x, g, h, basis, _raised(order))

@@ -119,7 +119,7 @@ class _Outputs(torch.autograd.Function):
             return _Pull.apply(x, g, c, b, ctx.layer) if for_x else None, None, None, None
         if torch.is_grad_enabled():
             return (*analytic.through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
-        return (*ctx.layer.outputs_gradients(x, c, b, solid(g, *g.shape), for_x), None)
+        return (*ctx.layer.outputs_gradients(x, c, b, solid(g, x.shape[0], c.shape[0]), for_x), None)
 
 
 class _Pull(torch.autograd.Function):
@@ -129,7 +129,7 @@ class _Pull(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, c: Tensor, b: _Maybe, layer: LayerKernels) -> Tensor:
         ctx.save_for_backward(x, g, c, b)
         ctx.layer = layer
-        return layer.pull(x, solid(g, *g.shape), c, b)
+        return layer.pull(x, solid(g, x.shape[0], c.shape[0]), c, b)
 
     @staticmethod
     @analytic.full_precision
@@ -143,5 +143,5 @@ class _Pull(torch.autograd.Function):
 
             return (*analytic.through(formula, (x, g, c, b), (h,)), None)
         for_x = analytic.wanted(ctx, 0, 0)
-        given = solid(g, *g.shape), c, b, solid(h, *x.shape)
+        given = solid(g, x.shape[0], c.shape[0]), c, b, solid(h, *x.shape)
         return (*ctx.layer.pull_gradients(x, *given, for_x), None)

@@ -59,6 +59,12 @@ def grid_points(layer: KANLayer, per_interval: int = 8, reach: float = 1.0) -> T
     return basis.lower + share.unsqueeze(-1) * (basis.upper - basis.lower)
 
 
+def spread_evenly(count: int, length: int) -> List[int]:
+    """Returns places from the first to the last of ``length``, at most ``count``, always the same ones."""
+    places = torch.linspace(0, length - 1, min(count, length), dtype=torch.float64)
+    return places.round().long().tolist()
+
+
 @contextlib.contextmanager
 def inputs_seen(kans: "Mapping[str, KAN]") -> Iterator[Dict[str, List[Tensor]]]:
     """Records what enters each KAN while it lasts, to calibrate it afterwards.

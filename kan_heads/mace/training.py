@@ -10,7 +10,7 @@ import torch
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
-from kan_heads.kan.grid import inputs_seen
+from kan_heads.kan.grid import inputs_seen, spread_evenly
 from kan_heads.mace.arguments import check_without_kan, settings_from
 from kan_heads.mace.models import ScaleShiftMACE, kans_of, record_of, restore, to_kan
 
@@ -94,8 +94,7 @@ def calibration_frames(dataset: Any) -> List[Any]:
     """
     drawn = []
     for part in getattr(dataset, "datasets", [dataset]):
-        places = torch.linspace(0, len(part) - 1, min(_CALIBRATION_FRAMES, len(part)), dtype=torch.float64)
-        drawn += [part[int(place)] for place in places.round()]
+        drawn += [part[place] for place in spread_evenly(_CALIBRATION_FRAMES, len(part))]
     return drawn
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
-from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen
+from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen, spread_evenly
 from kan_heads.swap import short_path
 
 
@@ -84,9 +84,8 @@ class GridCoverage(lightning.Callback):
         """Reads frames spread evenly over the training set, the same each time: no random state moves."""
         dataset = datamodule.train_dataset[0]
         size = datamodule.train_dataloader_config.get("batch_size", 1)
-        count = min(self.n_batches * size, len(dataset))
-        places = torch.linspace(0, len(dataset) - 1, count, dtype=torch.float64).round().long().tolist()
-        for start in range(0, count, size):
+        places = spread_evenly(self.n_batches * size, len(dataset))
+        for start in range(0, len(places), size):
             yield AtomicDataDict.batched_from_list([dataset[place] for place in places[start : start + size]])
 
 

@@ -80,6 +80,19 @@ def contents(site):
     return {str(p.relative_to(site)): p.read_bytes() for p in site.rglob("*") if p.is_file()}
 
 
+def killed_after(name):
+    """Code that kills ``program`` as soon as it has replaced a file."""
+    return f"""
+    import os, signal
+    replace = os.replace
+    def replace_and_die(source, target):
+        replace(source, target)
+        if str(target).endswith({name!r}):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.replace = replace_and_die
+    """
+
+
 def program(site, verb, target="mace", prelude=""):
     """Runs ``kan-heads patch`` in a process that sees ``site`` before its own site-packages."""
     argv = ["kan-heads", "patch", verb, target]

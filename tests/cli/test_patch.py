@@ -22,6 +22,7 @@ from mace_site import (
     build,
     contents,
     find,
+    killed_after,
     needs_mace,
     program,
     recorded,
@@ -78,16 +79,7 @@ def test_what_was_interrupted_is_completed(site, number, wanted):
 
 
 def test_a_killed_process_leaves_what_the_next_one_completes(site):
-    prelude = f"""
-    import os, signal
-    replace = os.replace
-    def replace_and_die(source, target):
-        replace(source, target)
-        if str(target).endswith({MODEL_SCRIPT_UTILS!r}):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.replace = replace_and_die
-    """
-    assert program(site, "apply", prelude=prelude).returncode == -signal.SIGKILL
+    assert program(site, "apply", prelude=killed_after(MODEL_SCRIPT_UTILS)).returncode == -signal.SIGKILL
     assert list(find(site).states().values()) == [State.PATCHED] * 2 + [State.PRISTINE] * 3
     done = program(site, "status")
     assert done.returncode == 0

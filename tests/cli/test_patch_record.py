@@ -9,7 +9,7 @@ import shutil
 import signal
 
 import pytest
-from mace_site import DIST_INFO, FILES, METADATA, build, contents, find, needs_mace, program
+from mace_site import DIST_INFO, FILES, METADATA, build, contents, find, killed_after, needs_mace, program
 
 from kan_heads.patching import State, find_installation
 
@@ -81,16 +81,7 @@ def test_a_killed_process_leaves_what_the_next_one_completes(last, verb, tmp_pat
     site = build(tmp_path / "site-packages")
     (site / RECORD).write_bytes(listing(site))
     before = contents(site)
-    prelude = f"""
-    import os, signal
-    replace = os.replace
-    def replace_and_die(source, target):
-        replace(source, target)
-        if str(target).endswith({last!r}):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.replace = replace_and_die
-    """
-    assert program(site, "apply", prelude=prelude).returncode == -signal.SIGKILL
+    assert program(site, "apply", prelude=killed_after(last)).returncode == -signal.SIGKILL
     assert program(site, verb).returncode == 0
     assert wrong(site) == []
     left = [path for path in contents(site) if path.endswith(".kan-heads")]
