@@ -12,13 +12,14 @@ from torch import Tensor
 
 from kan_heads.compile_gate import COMPARED, compare, energy_shifts
 from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.global_state import nequip_state
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
 from kan_heads.quiet import quiet
 
 SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
 
-Say = Callable[[str], Any]
+Say = Callable[[str], contextlib.AbstractContextManager]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def compile_model(
     device: str = "cpu",
     target: Optional[str] = None,
     freezing: bool = True,
-    say: Callable[[str], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    say: Say = contextlib.nullcontext,
 ) -> CompileResult:
     """Compiles a trained model by ``nequip-compile`` with the modifier ``freeze_kan``.
 
@@ -71,13 +72,23 @@ def compile_model(
     """
     _check_options(source, output, mode, device)
     with say("Starting nequip"):
-        from nequip.model.modify_utils import get_all_modifiers
         from nequip.scripts import compile as program
     targets = program.COMPILE_TARGET_DICT
     # A slip of the pen need not wait for the model; whether a tensor's name fits, only the model tells.
     if target not in (None, *targets) and difflib.get_close_matches(target, targets, cutoff=0.8):
         raise unknown_name("--target", target, targets)
     _check_versions(mode)
+    return _compile(source, output, mode, device, target, freezing, say)
+
+
+@nequip_state()
+def _compile(
+    source: str, output: str, mode: str, device: str, target: Optional[str], freezing: bool, say: Say
+) -> CompileResult:
+    from nequip.model.modify_utils import get_all_modifiers
+    from nequip.scripts import compile as program
+
+    targets = program.COMPILE_TARGET_DICT
     with say("Loading the model and a training structure"), quiet(logging.WARNING):
         model, data = _load(source)
     target = _fitting_target(target, model)
@@ -172,9 +183,7 @@ def _check_versions(mode: str) -> None:
 def _load(source: str) -> Tuple[Any, Dict[str, Tensor]]:
     """Returns the eager model and a structure of its training data."""
     from nequip.model.saved_models import load_saved_model
-    from nequip.utils.global_state import set_global_state
 
-    set_global_state(allow_tf32=False)
     try:
         model, data = load_saved_model(source, return_data_dict=True)
     except Exception as error:

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.gpu.compare import MLP, compare
 from benchmarks.gpu.log import Log
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 from kan_heads.speed.cases import MODEL_CASES
 from kan_heads.speed.settings import Settings
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.log import OK, Log
+from kan_heads.global_state import default_dtype
 from kan_heads.kan import KAN, KANConfig
-from kan_heads.precision import default_dtype
 from kan_heads.speed.reference import reference
 
 SECTION = "check"

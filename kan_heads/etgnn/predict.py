@@ -10,12 +10,12 @@ from ase import Atoms
 from nequip.data import AtomicDataDict, from_ase
 from nequip.data._nl import compute_neighborlist_
 from nequip.data.transforms import NonPeriodicCellTransform
-from nequip.utils.global_state import set_global_state
 
 from kan_heads.compiling import SUFFIXES, check_device
 from kan_heads.data.frames import check_structure
 from kan_heads.errors import DataError, ModelError, first_line
 from kan_heads.etgnn.targets import find_network
+from kan_heads.global_state import default_dtype, nequip_state
 from kan_heads.quiet import quiet
 
 _KINDS = "a checkpoint (.ckpt), a package (.nequip.zip) or a compiled model (.nequip.pt2)"
@@ -55,9 +55,8 @@ class TensorPredictor:
         if not os.path.isfile(path):
             raise ModelError(f"{path}: no such file; give {_KINDS}")
         self.device = check_device(device)
-        set_global_state(allow_tf32=False)
         self._compiled = path.endswith(SUFFIXES["aotinductor"])
-        with quiet(logging.WARNING):
+        with nequip_state(), quiet(logging.WARNING):
             if self._compiled:
                 self._load_compiled(path)
             else:
@@ -125,15 +124,13 @@ class TensorPredictor:
 
     def _evaluate(self, atoms: Atoms) -> np.ndarray:
         """Returns what the model says, ``(n, 3, 3)``."""
-        with torch.no_grad():
+        with torch.no_grad(), default_dtype(torch.float64):
             output = self._model(self._graph(atoms))[self.field]
         return output.detach().to("cpu", torch.float64).numpy()
 
     def _graph(self, atoms: Atoms) -> Dict[str, Any]:
         bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         data = from_ase(bare)
-        for key in (AtomicDataDict.POSITIONS_KEY, AtomicDataDict.CELL_KEY):
-            data[key] = data[key].double()  # the default type may have changed since the model was loaded
         types = [self.type_names.index(symbol) for symbol in bare.symbols]
         data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor(types, dtype=torch.long)
         if self._compiled:  # its inputs are fixed: a molecule needs a cell too

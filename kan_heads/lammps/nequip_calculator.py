@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
-from nequip.utils import global_state
 
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype, nequip_state
 
 try:
     from nequip.integrations.ase import NequIPCalculator
@@ -42,10 +40,5 @@ def load(path: str, device: str, compiled: bool) -> IndependentCalculator:
     """
     kind = IndependentCalculator
     load_file = kind.from_compiled_model if compiled else kind._from_saved_model
-    began_before = global_state.global_state_initialized()
-    try:
-        with isolate_rng(), default_dtype(torch.float64):
-            return load_file(path, device=device, chemical_species_to_atom_type_map=True)
-    finally:
-        # What nequip has set is taken back; without this, its own programs would rely on float64 later on.
-        global_state._GLOBAL_STATE_INITIALIZED = began_before
+    with nequip_state():
+        return load_file(path, device=device, chemical_species_to_atom_type_map=True)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.global_state import default_dtype
 from kan_heads.mace.migration_check import compare, dtype_of, heads_of
 from kan_heads.mace.migration_files import appears_whole, check_paths
-from kan_heads.precision import default_dtype
 from kan_heads.quiet import quiet
 from kan_heads.trust import require_trust
 

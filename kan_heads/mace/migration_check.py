@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kan_heads.errors import ModelError, first_line
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 
 # Largest difference that rounding explains, relative to the largest value.
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}

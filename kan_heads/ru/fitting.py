@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from kan_heads.errors import DataError
+from kan_heads.global_state import default_dtype
 from kan_heads.kan.config import unknown_name
-from kan_heads.precision import default_dtype
 from kan_heads.ru import features, graphs, models, training
 from kan_heads.ru.dataset import Split, Structures
 from kan_heads.ru.features import PCA, Targets

@@ -7,13 +7,11 @@ import importlib
 import importlib.util
 import io
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
 
 from kan_heads import data
 from kan_heads.errors import ConfigError
+from kan_heads.global_state import global_state_kept
 from kan_heads.paths import find_configs
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.memory import peak_bytes
@@ -81,7 +79,7 @@ def measure(
     """
     kan: Who = ("kan", basis)
     rows = []
-    with _global_state_kept(), warnings.catch_warnings():
+    with global_state_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         progress.figure("building both models")
         pair = _build(case, basis, settings)
@@ -105,24 +103,6 @@ def _build(case: ModelCase, basis: str, settings: Settings) -> Pair:
     # Standard output belongs to --json; MACE prints on import.
     with contextlib.redirect_stdout(io.StringIO()):
         return getattr(importlib.import_module(module), name)(case, basis, settings)
-
-
-@contextlib.contextmanager
-def _global_state_kept() -> Iterator[None]:
-    """Undoes what a framework does to all: torch's precision and seed, and how e3nn compiles models.
-
-    A model of nequip leaves e3nn in another mode, in which MACE would be another program.
-    """
-    dtype = torch.get_default_dtype()
-    e3nn = importlib.import_module("e3nn") if importlib.util.find_spec("e3nn") else None
-    compiling = e3nn.get_optimization_defaults() if e3nn else {}
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            if e3nn:
-                e3nn.set_optimization_defaults(**compiling)
 
 
 def check_available(case: ModelCase, settings: Settings, progress: Progress) -> bool:

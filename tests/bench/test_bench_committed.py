@@ -1,7 +1,9 @@
 """The records and reports that the checkout ships."""
 
-import filecmp
+import base64
+import re
 
+import numpy as np
 import pytest
 from bench_records import BENCHMARKS, CONFIGS
 
@@ -21,6 +23,22 @@ def records_of(budget):
     return read_records(BENCHMARKS / "records" / budget)
 
 
+def words(text):
+    """Takes the lengths of a drawing out of a text, and numbers the names in it that are made of lengths.
+
+    Both depend on the last bit of a product of matrices, and so on the processor.
+    """
+    names = {}
+    text = re.sub(
+        r"(?<=image/svg\+xml;base64,)[\w+/=]+", lambda found: base64.b64decode(found[0]).decode(), text
+    )
+    text = re.sub(
+        r"(?<=[\"#])[mp][0-9a-f]{10}\b", lambda found: str(names.setdefault(found[0], len(names))), text
+    )
+    length = r"-?\d+\.\d{4,6}\b"
+    return re.sub(length, "LENGTH", text), [float(found) for found in re.findall(length, text)]
+
+
 def test_something_is_committed():
     assert "quick" in BUDGETS
 
@@ -31,7 +49,10 @@ def test_the_committed_report_is_that_of_the_committed_records(budget, tmp_path)
     committed = BENCHMARKS / "report" / budget
     names = sorted(path.name for path in committed.iterdir())
     assert names == sorted(path.name for path in tmp_path.iterdir())
-    assert filecmp.cmpfiles(committed, tmp_path, names, shallow=False)[0] == names
+    for name in names:
+        expected, found = (words((folder / name).read_text("utf-8")) for folder in (committed, tmp_path))
+        assert found[0] == expected[0], name
+        np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=2e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

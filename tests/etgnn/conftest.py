@@ -5,21 +5,16 @@ import pytest
 
 pytest.importorskip("nequip", reason="ETGNN needs the extra [etgnn]")
 
-import torch
-from nequip.utils.global_state import set_global_state
 
-from kan_heads.precision import default_dtype
-
-# As every program of nequip does at its start, before anything is built.
-set_global_state()
+from kan_heads.global_state import nequip_state
 
 warnings.filterwarnings("ignore", message=".*TorchScript.*")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nequip_default_dtype():
-    """Sets torch's default type as every program of nequip does; other tests leave others behind."""
-    with default_dtype(torch.float64):
+def state_of_nequip(fresh_global_state):
+    """Sets what every program of nequip does at its start, before anything is built."""
+    with nequip_state():
         yield
 
 

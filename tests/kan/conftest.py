@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 
 
 @pytest.fixture(autouse=True)

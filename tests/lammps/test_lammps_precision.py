@@ -1,16 +1,18 @@
 """Torch's default precision belongs to the process: calculators leave it alone and do not depend on it."""
 
+import copy
 import subprocess
 import sys
 
 import ase.io
+import e3nn.o3
 import numpy as np
 import pytest
 import torch
 from ase.calculators.calculator import all_changes
 
+from kan_heads.global_state import default_dtype
 from kan_heads.lammps.models import load_calculator
-from kan_heads.precision import default_dtype
 
 IN_ORDER = """
 import sys
@@ -60,12 +62,15 @@ def test_an_error_on_the_way_leaves_it_too(tmp_path):
         assert torch.get_default_dtype() == torch.float32
 
 
-def test_random_numbers_go_on(checkpoint):
+def test_random_numbers_and_models_of_mace_go_on(checkpoint):
+    """nequip seeds, and leaves e3nn such that later models of MACE can be neither copied nor saved."""
     torch.manual_seed(7)
-    expected = torch.rand(3)
+    expected, compiling = torch.rand(3), e3nn.get_optimization_defaults()
     torch.manual_seed(7)
     load_calculator(str(checkpoint))
     assert torch.equal(torch.rand(3), expected)
+    assert e3nn.get_optimization_defaults() == compiling
+    copy.deepcopy(e3nn.o3.SphericalHarmonics("1o", normalize=True))
 
 
 def test_nequip_itself_finds_its_precision_afterwards(checkpoint):

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("mace", reason="these tests need the extra [mace]")
 
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 
 warnings.filterwarnings("ignore", message=".*TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.*")
 

@@ -146,7 +146,7 @@ def test_a_stock_model_says_nothing(train, caplog):
     ("options", "remedy"),
     [
         ({"calibrate": True}, r"start again with --kan_calibrate False: features grow"),
-        ({}, r"start again with a grid_range wider than \[-1\.5, 1\.5\] in the file of --kan_config"),
+        ({}, r"start again with a grid_range wider than \[-1e-06, 1e-06\] in the file of --kan_config"),
     ],
     ids=["calibrated", "not calibrated"],
 )

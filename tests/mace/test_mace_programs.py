@@ -9,7 +9,7 @@ import pytest
 import torch
 from mace_programs import difference, predict, run, train
 
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from kan_heads.cli.app import app
 from kan_heads.errors import ConfigError, DataError
-from kan_heads.precision import default_dtype
+from kan_heads.global_state import default_dtype
 from kan_heads.ru import dataset, rendering, table1
 from kan_heads.ru.published import TABLE_1
 

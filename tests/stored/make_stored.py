@@ -164,9 +164,9 @@ def mace(folder):
     """Files of MACE, whole pickles, and a state of one; with predictions."""
     import mace_models
 
+    from kan_heads.global_state import default_dtype
     from kan_heads.kan.grid import inputs_seen
     from kan_heads.mace.models import kans_of
-    from kan_heads.precision import default_dtype
 
     results, state = {}, None
     with default_dtype(torch.float64):

@@ -47,7 +47,7 @@ def test_a_checkpoint_or_package_predicts_what_it_did(folder, file):
 @pytest.mark.parametrize("name", stored.MACE_MODELS)
 def test_a_model_of_mace_predicts_what_it_did(folder, name):
     pytest.importorskip("mace")
-    from kan_heads.precision import default_dtype
+    from kan_heads.global_state import default_dtype
 
     with default_dtype(torch.float64):
         model = torch.load(folder / f"{name}.model", weights_only=False)
@@ -62,7 +62,7 @@ def test_a_state_of_mace_is_that_of_its_model(folder):
     pytest.importorskip("mace")
     import mace_models
 
-    from kan_heads.precision import default_dtype
+    from kan_heads.global_state import default_dtype
 
     state = torch.load(folder / "mace-bspline.state.pt", weights_only=False)
     with default_dtype(torch.float64):
