@@ -5,13 +5,13 @@ import dataclasses
 import difflib
 import logging
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import torch
 from torch import Tensor
 
 from kan_heads.compile_gate import COMPARED, compare, energy_shifts
-from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.errors import ConfigError, DataError, ModelError, first_line, known_cause
 from kan_heads.global_state import nequip_state
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
@@ -29,6 +29,7 @@ class CompileResult:
     Args:
         freezing: the layers frozen and left; ``None`` if it was not asked for.
         note: why nothing could be frozen, or empty.
+        untrained: types of atoms that no training structure held, see :func:`untrained_types`.
         differences: largest absolute difference from the original by field; empty if not compared.
         relative: the same relative to the largest absolute value of the field, or for energies to that of
             the interaction, without per-type shifts.
@@ -37,6 +38,7 @@ class CompileResult:
 
     freezing: Optional[FreezeReport]
     note: str
+    untrained: Tuple[str, ...]
     differences: Dict[str, float]
     relative: Dict[str, float]
     n_atoms: int
@@ -94,7 +96,7 @@ def _compile(
     target = _fitting_target(target, model)
     original = _evaluate(model, data, targets[target], device)
     shifts = energy_shifts(model, targets[target]["data_settings"](dict(data))["atom_types"])
-    report, note = None, ""
+    report, note, untrained = None, "", tuple(untrained_types(model))
     if freezing:
         available = "freeze_kan" in get_all_modifiers(model)
         report = freeze(model)
@@ -112,11 +114,11 @@ def _compile(
         except Exception as error:
             raise ModelError(f"nequip-compile failed on {source}: {first_line(error)}") from error
     if mode != "aotinductor":
-        return CompileResult(report, note, {}, {}, 0)
+        return CompileResult(report, note, untrained, {}, {}, 0)
     with say("Comparing with the original"), quiet(logging.WARNING):
         found = _evaluate(_compiled(output, targets[target]), data, targets[target], device)
     differences, relative = compare(output, original, found, model_dtype, shifts)
-    return CompileResult(report, note, differences, relative, data["pos"].shape[0])
+    return CompileResult(report, note, untrained, differences, relative, data["pos"].shape[0])
 
 
 def _check_options(source: str, output: str, mode: str, device: str) -> None:
@@ -187,11 +189,42 @@ def _load(source: str) -> Tuple[Any, Dict[str, Tensor]]:
     try:
         model, data = load_saved_model(source, return_data_dict=True)
     except Exception as error:
+        ours = known_cause(error)
+        if ours is not None:
+            raise DataError(
+                f"{source}: is loaded with a structure of its training data, and: {ours}; or package it "
+                "where the data are (nequip-package build), and compile the package"
+            ) from error
         raise ModelError(
             f"{source}: cannot be loaded as a checkpoint or package of the nequip framework together with "
             f"a structure of its training data ({first_line(error)})"
         ) from error
     return model, data
+
+
+def untrained_types(model: torch.nn.Module) -> List[str]:
+    """Returns the types of atoms that no training structure held, so that a model knows nothing of them.
+
+    Statistics of the training data give such a type of a potential the scale or shift NaN; to one of an ETGNN
+    model, which would carry NaN on to its neighbours, the data's manager gives 0.
+
+    Args:
+        model: any model of the nequip framework.
+    """
+    from kan_heads.etgnn.targets import find_network
+
+    names = list(getattr(model, "type_names", ()))
+    network = find_network(model)
+    if network is not None:
+        lost = [network.per_type_shifts == 0.0]
+    else:
+        modules = [m for m in model.modules() if type(m).__name__ == "PerTypeScaleShift"]
+        lost = [torch.isnan(values) for m in modules for values in (m.scales, m.shifts)]
+    found: Set[str] = set()
+    for mask in lost:
+        if mask.numel() == len(names) and not mask.all():  # else, none was taken from data
+            found.update(name for name, gone in zip(names, mask.reshape(-1).tolist(), strict=True) if gone)
+    return [name for name in names if name in found]
 
 
 def _compiled(path: str, target: Dict[str, Any]) -> torch.nn.Module:

@@ -18,6 +18,23 @@ class ConfigError(KanHeadsError):
     """An option, name or scope in a configuration is unknown or contradicts another."""
 
 
+class SettingError(ConfigError):
+    """A setting is out of its range; the command line names its option instead.
+
+    Args:
+        name: of the setting.
+        value: what was given, with its unit.
+        problem: what it must be.
+    """
+
+    def __init__(self, name: str, value: str, problem: str) -> None:
+        super().__init__(name, value, problem)
+        self.name, self.value, self.problem = name, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value} {self.problem}"
+
+
 class DataError(KanHeadsError):
     """A data file is missing, damaged, or holds labels that cannot be trained on."""
 
@@ -37,6 +54,13 @@ def first_line(error: BaseException, limit: int = 200, with_item: bool = False) 
     lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     text = " ".join(lines[: 2 if with_item and lines[0].endswith(":") else 1])[:limit]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def known_cause(error: BaseException | None) -> KanHeadsError | None:
+    """Returns the error of kan-heads that led to an error, which a framework may have wrapped in its own."""
+    while error is not None and not isinstance(error, KanHeadsError):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
 
 
 def runs_in(program_prefix: str, folder: str = "") -> bool:
@@ -66,9 +90,7 @@ def exit_with_one_line(program_prefix: str, folder: str = "") -> None:
     previous = sys.excepthook
 
     def hook(kind: type, error: BaseException, trace: object) -> None:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, KanHeadsError):
-            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        cause = known_cause(error)
         if cause is None:
             previous(kind, error, trace)
             return

@@ -15,6 +15,7 @@ from kan_heads.bench.provenance import read_split
 from kan_heads.bench.records import read_record
 from kan_heads.bench.worker import Folders
 from kan_heads.errors import ConfigError, DataError, first_line
+from kan_heads.locks import try_lock
 
 _POLL_S = 0.3
 
@@ -77,7 +78,7 @@ def prepare_data(
         sizes = [job.sizes[key] for key in ("train", "val", "test")]
         out = work / "data" / "-".join(map(str, [prepared, *sizes]))
         try:
-            with worker.try_lock(out.parent / f".{out.name}.lock", wait=True):
+            with try_lock(out.parent / f".{out.name}.lock", wait=True):
                 data.prepare(prepared, out, *sizes, say=lambda _: None, mace=job.backbone == "mace")
         except (DataError, ConfigError) as error:
             missing[name] = str(error)
@@ -239,7 +240,7 @@ class _Queue:
                 self.outcome.found.append(job.name)
                 self.progress.note(f"{job.name}: the other process has made its record")
                 continue
-            with worker.try_lock(self.folders.lock(job)) as free:
+            with try_lock(self.folders.lock(job)) as free:
                 pass
             if free and not self.folders.record(job).exists():
                 self.busy.remove(job)  # the other one died or failed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from kan_heads.bench.jobs import Job
 from kan_heads.bench.provenance import describe, read_split
 from kan_heads.bench.records import write_record
-from kan_heads.errors import ConfigError, KanHeadsError, first_line
+from kan_heads.errors import KanHeadsError, first_line
+from kan_heads.locks import try_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,30 +206,3 @@ def calm_frame(data: Path) -> Atoms:
 def _labels(frame: Atoms) -> np.ndarray:
     """Forces in eV/Angstrom, under nequip's or MACE's name, shape (n_atoms, 3)."""
     return frame.arrays["REF_forces"] if "REF_forces" in frame.arrays else frame.get_forces()
-
-
-@contextlib.contextmanager
-def try_lock(path: Path, wait: bool = False) -> Iterator[bool]:
-    """Holds a lock that ends with its process; yields whether it could be had.
-
-    A file system that several machines share must share its locks too (NFS 4 does).
-
-    Args:
-        path: file that stands for the lock.
-        wait: wait until it is free.
-    """
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            raise ConfigError(
-                f"{path.parent} is on a file system without locks ({error.strerror}); "
-                "put --records and --work on another"
-            ) from error
-        yield True

@@ -39,6 +39,8 @@ def compile_(
 
 
 def _summary(result: CompileResult, output: Path) -> Iterator[str]:
+    if result.untrained:
+        yield f"warning: no training structure held {', '.join(result.untrained)}; the model does not know it"
     if result.note:
         yield f"frozen: none; {result.note}"
     elif result.freezing is not None:

@@ -61,13 +61,23 @@ def prepare(
 def check(
     file: Annotated[Path, typer.Argument(help="Extended XYZ or another file that ASE reads.")],
     r_max: Annotated[float | None, typer.Option(help="Cutoff in Angstrom to test for neighbours.")] = None,
-    require: Annotated[str, typer.Option(help="Labels that every frame must have.")] = "energy,forces",
+    require: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that every frame must have; default: energy,forces, or what the first frame has in "
+            "their place (REF_energy,REF_forces of MACE, tensors of ETGNN)."
+        ),
+    ] = None,
 ) -> None:
     """Look for what would break or spoil a training."""
     from kan_heads import data
 
-    labels = [s.strip() for s in require.split(",") if s.strip()]
-    r = data.check_file(file, r_max, labels)
+    labels, tensors = data.purpose_of(file)
+    if require is not None:
+        labels = tuple(name.strip() for name in require.split(",") if name.strip())
+    r = data.check_file(file, r_max, labels, tensors=tensors)
+    for note in (*r.notes, *r.partial(r.labels).values()):
+        typer.echo(f"note: {note}", err=True)
     atoms = f"{r.n_atoms_min}" if r.n_atoms_min == r.n_atoms_max else f"{r.n_atoms_min} to {r.n_atoms_max}"
     found = ", ".join(f"{k} ({n})" for k, n in r.labels.items()) or "none"
     typer.echo(f"{file}: sound; {r.n_frames} frames, {atoms} atoms, {' '.join(r.elements)}; labels: {found}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,11 @@ def train(
         softening=1e-3 * softening,
         smoothness=smoothness,
     )
-    frames = read_labelled(data, group or (), relax, stress=stress_weight > 0)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        frames = read_labelled(data, group or (), relax, stress=stress_weight > 0)
+    for note in notes:
+        typer.echo(f"warning: {note.message}", err=True)
     parts = split_by_group(frames, seed=seed)
     config = EAMConfig(
         element=frames[0].atoms.get_chemical_symbols()[0],
@@ -148,7 +153,8 @@ def elastic(
     structure: Annotated[str, typer.Argument(help="A crystal, any file that ASE reads; its cell is kept.")],
 ) -> None:
     """Prints the elastic constants of a crystal at its cell, atoms at rest, and moduli (GPa)."""
-    from kan_heads.data.frames import read_frames
+    from kan_heads.data.reading import read_frames
+    from kan_heads.data.structure import check_structure
     from kan_heads.eam import load_potential
     from kan_heads.eam.relaxed import relaxed_energy_and_stress
     from kan_heads.elastic import GPA, elastic_constants, voigt_reuss_hill
@@ -156,6 +162,7 @@ def elastic(
 
     fitted = load_potential(potential)
     ((_, crystal),) = read_frames(structure)
+    check_structure(crystal, structure)
     element = fitted.config.element
     if not crystal.pbc.all() or set(crystal.get_chemical_symbols()) != {element}:
         raise DataError(f"{structure}: expected a crystal of {element}, periodic in three directions")

@@ -217,7 +217,7 @@ def _load(potential: str, out: Path) -> Potential:
 def _check_structures(path: str, made: Any, loaded: Potential) -> None:
     import warnings
 
-    from kan_heads.data.frames import read_frames
+    from kan_heads.data.reading import read_frames
     from kan_heads.eam.export import check_range
 
     with warnings.catch_warnings():

@@ -136,7 +136,7 @@ def run(
 
 
 def _read(structure: str, index: str) -> Atoms:
-    from kan_heads.data.frames import read_frames
+    from kan_heads.data.reading import read_frames
 
     frames = read_frames(structure, index)
     if len(frames) > 1:

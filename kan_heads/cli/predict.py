@@ -50,8 +50,8 @@ def predict(
     epsilon = _check_options(out, form, (model, structure), dielectric, symprec)
     import numpy as np
 
-    from kan_heads.data.frames import read_frames
     from kan_heads.data.progress import track
+    from kan_heads.data.reading import read_frames
     from kan_heads.etgnn import structures
 
     frames = read_frames(structure, index)

@@ -5,7 +5,7 @@ Example:
     >>> data.prepare("ag-emt", "data/ag-emt", train=200, val=100)  # doctest: +SKIP
 """
 
-from kan_heads.data.check import Report, check_file, check_frames
+from kan_heads.data.check import Report, check_file, check_frames, purpose_of
 from kan_heads.data.fetch import availability, cache_dir, data_dir, get
 from kan_heads.data.prepare import Prepared, prepare
 from kan_heads.data.registry import Dataset, list_datasets, lookup
@@ -25,4 +25,5 @@ __all__ = [
     "list_datasets",
     "lookup",
     "prepare",
+    "purpose_of",
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from kan_heads.data.labels import KNOWN_TENSORS, TensorLabel, check_labels, label_names
 from kan_heads.data.progress import track
+from kan_heads.data.reading import iter_frames
+from kan_heads.data.stresses import StressCheck
+from kan_heads.data.structure import check_structure, neighbours
 from kan_heads.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,34 +21,42 @@ if TYPE_CHECKING:
 N_NEIGHBOUR_FRAMES = 32
 """Only so many frames are searched for neighbours: a cutoff that is too small shows at once."""
 
+_APART = 6.0
+"""Å; no solid or liquid has its nearest neighbours farther apart, so such atoms are isolated on purpose."""
+
 _FAR = 1000.0
-
-_ASYMMETRY = 0.05
-"""Largest asymmetry of a tensor that counts as symmetric, as a share of its largest element."""
-
-
-@dataclass(frozen=True)
-class TensorLabel:
-    """What a label that is a 3 x 3 tensor must look like.
-
-    Args:
-        per: ``atom`` or ``crystal``.
-        symmetric: whether it equals its transpose; such a tensor may be given by six numbers.
-    """
-
-    per: str
-    symmetric: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a sound file holds: counts, elements, and how many frames have each label."""
+    """What a sound file holds.
+
+    Args:
+        n_frames: number of structures.
+        n_atoms_min: of the smallest.
+        n_atoms_max: of the largest.
+        elements: that occur.
+        labels: how many frames have each label.
+        present: how many frames have each of all that frames have beside their atoms.
+        notes: what is no error, but worth a look, a sentence each.
+    """
 
     n_frames: int
     n_atoms_min: int
     n_atoms_max: int
     elements: tuple[str, ...]
     labels: dict[str, int]
+    present: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def partial(self, names: Iterable[str]) -> dict[str, str]:
+        """Returns those of some names that some frames have and others lack, each with words on it."""
+        counts = {name: self.present.get(name, 0) for name in names}
+        return {
+            name: f"{name} is on {count} of {self.n_frames} frames"
+            for name, count in counts.items()
+            if 0 < count < self.n_frames
+        }
 
 
 def check_file(
@@ -72,28 +83,8 @@ def check_file(
     Raises:
         DataError: see ``check_frames``; also a missing, unreadable or empty file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; make it with 'kan-heads data prepare', or correct the path")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty; write it again")
-    frames = track(_frames(path, ase_args or {}), f"checking {path}")
+    frames = track(iter_frames(path, ase_args), f"checking {path}")
     return check_frames(frames, str(path), r_max, require, tensors, elements)
-
-
-def _frames(path: Path, ase_args: Mapping[str, Any]) -> Iterator[Atoms]:
-    import ase.io
-
-    count = 0
-    try:
-        for atoms in ase.io.iread(path, **{"index": ":", **ase_args}):
-            yield atoms
-            count += 1
-    except Exception as e:  # ASE's parsers raise whatever the damage leads them to
-        raise DataError(
-            f"{path}: frame {count} cannot be read ({type(e).__name__}: {e}); "
-            "is it a complete extended XYZ file?"
-        ) from e
 
 
 def check_frames(
@@ -109,132 +100,117 @@ def check_frames(
     Args:
         frames: ASE frames; labels in their calculator, ``arrays`` or ``info``.
         source: name of their file, for the message.
-        r_max: cutoff in Angstrom; the first 32 frames must each have a pair of atoms within it.
-            Isolated atoms (one atom, no periodicity) are allowed. None skips this.
+        r_max: cutoff in Angstrom; a pair of atoms must lie within it in one of the first 32 frames. Frames
+            of isolated atoms may stand beside them, periodic or not. None skips this.
         require: labels that every frame must have.
         tensors: as for ``check_file``.
         elements: as for ``check_file``.
 
     Raises:
-        DataError: no frames; no atoms, NaN or infinity in positions, cell, energy, forces, stress or
-            a required label; a missing label; forces or tensors of another shape or symmetry; a flat
-            periodic cell; no neighbours; an element that is not allowed. The message names the source and
-            the 0-based frame.
+        DataError: no frames; no atoms, NaN or infinity in positions, cell or labels; text for a label; a
+            missing label; energies, forces, stresses or tensors of another shape or symmetry; a flat
+            periodic cell; atoms on one another; sites that are not one atom; no neighbours; an element that
+            is not allowed. The message names the source and the 0-based frame.
     """
-    counts: dict[str, int] = {}
-    sizes: list[int] = []
-    found: set[str] = set()
+    found = _Found(source, r_max)
     for i, atoms in enumerate(frames):
         where = f"{source}: frame {i}"
-        sizes.append(len(atoms))
-        found.update(atoms.symbols)
-        _check_structure(atoms, where)
-        _check_elements(atoms, where, elements)
-        _check_labels(atoms, where, require, tensors or {}, counts)
-        if r_max is not None and i < N_NEIGHBOUR_FRAMES:
-            _check_neighbours(atoms, where, r_max)
-    if not sizes:
-        raise DataError(f"{source} has no frames; write it again")
-    return Report(len(sizes), min(sizes), max(sizes), tuple(sorted(found)), counts)
+        check_structure(atoms, where, elements)
+        found.add(i, atoms, check_labels(atoms, where, require, tensors or {}))
+    return found.report()
 
 
-def _check_structure(atoms: Atoms, where: str) -> None:
-    if len(atoms) == 0:
-        raise DataError(f"{where} has no atoms; remove it")
-    _check_finite("positions", atoms.positions, where)
-    _check_finite("cell", atoms.cell.array, where, by_atom=False)
-    flat = atoms.pbc.any() and abs(np.linalg.det(atoms.cell.complete().array)) < 1e-6
-    if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
-        raise DataError(f'{where} is periodic but its cell has no volume; set the Lattice or pbc="F F F"')
+@dataclass
+class _Found:
+    """What all frames of a file have in common, and what some of them have not."""
+
+    source: str
+    r_max: float | None
+    _labels: Counter[str] = field(default_factory=Counter)
+    _present: Counter[str] = field(default_factory=Counter)
+    _sizes: list[int] = field(default_factory=list)
+    _elements: set[str] = field(default_factory=set)
+    _alone: dict[int, float | None] = field(default_factory=dict)
+    _crowds: list[int] = field(default_factory=list)
+    _stresses: StressCheck = field(default_factory=StressCheck)
+
+    def add(self, i: int, atoms: Atoms, labels: Sequence[str]) -> None:
+        """Takes a sound frame with its labels into account."""
+        self._labels.update(labels)
+        self._present.update(label_names(atoms))
+        self._sizes.append(len(atoms))
+        self._elements.update(atoms.symbols)
+        self._stresses.add(i, atoms)
+        if self.r_max is None or i >= N_NEIGHBOUR_FRAMES or len(neighbours(atoms, self.r_max)[0]):
+            return
+        self._alone[i] = _shortest(atoms, self.r_max)
+        self._crowds += [i] if len(atoms) > 2 else []
+
+    def report(self) -> Report:
+        """Judges the file as a whole.
+
+        Raises:
+            DataError: if there are no frames, or none of them has neighbours.
+        """
+        if not self._sizes:
+            raise DataError(f"{self.source} has no frames; write it again")
+        notes = list(self._stresses.notes())
+        if self._alone:
+            self._check_cutoff()
+            numbers = ", ".join(map(str, self._alone))
+            notes.append(f"frames of isolated atoms, without a pair within {self.r_max:g} Å: {numbers}")
+        sizes, elements = self._sizes, tuple(sorted(self._elements))
+        counts = dict(self._labels), dict(self._present)
+        return Report(len(sizes), min(sizes), max(sizes), elements, *counts, tuple(notes))
+
+    def _check_cutoff(self) -> None:
+        """Tells a cutoff that is too small, and a wrong unit of length, from isolated atoms."""
+        if len(self._alone) < min(len(self._sizes), N_NEIGHBOUR_FRAMES):
+            return
+        i, shortest = min(self._alone.items(), key=lambda item: item[1] or _FAR)
+        if shortest is None and not self._crowds and max(self._sizes) == 1:
+            return
+        where = f"{self.source}: no frame has two atoms within r_max = {self.r_max:g} Å"
+        if shortest is None:
+            raise DataError(f"{where}, nor within {_FAR:g} Å; check the units of positions and cell")
+        if shortest <= _APART:
+            raise DataError(
+                f"{where}; the shortest distance is {shortest:.3f} Å (frame {i}): use a larger r_max (more "
+                f"than {shortest:.2f}) or check the units of positions and cell"
+            )
+        if self._crowds:
+            raise DataError(
+                f"{where}; the shortest distance is {shortest:.3f} Å (frame {i}), too much for matter: check "
+                "the units of positions and cell"
+            )
 
 
-def _check_elements(atoms: Atoms, where: str, elements: Sequence[str] | None) -> None:
-    strange = [] if elements is None else sorted(set(atoms.symbols) - set(elements))
-    if strange:
-        raise DataError(
-            f"{where} holds {', '.join(strange)}, the model knows {', '.join(elements or ())} only; "
-            "add it to type_names or remove the frame"
-        )
+def _shortest(atoms: Atoms, r_max: float) -> float | None:
+    """Returns the shortest distance of two atoms in Å, ``None`` where it is a micrometre or so."""
+    reach = 2.0 * r_max
+    while reach < 2.0 * _FAR and len(atoms) + atoms.pbc.any() > 1:
+        found = neighbours(atoms, reach)[2]
+        if len(found):
+            return float(found.min())
+        reach *= 2.0
+    return None
 
 
-def _check_labels(
-    atoms: Atoms,
-    where: str,
-    require: Sequence[str],
-    tensors: Mapping[str, TensorLabel],
-    counts: dict[str, int],
-) -> None:
-    stores: list[dict[str, Any]] = [atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info]
-    for name in dict.fromkeys(("energy", "forces", "stress", *require)):
-        value = next((s[name] for s in stores if s.get(name) is not None), None)
-        if value is None:
-            if name in require:
-                structure = {"numbers", "positions"}
-                have = sorted({k for s in stores for k in s} - structure)
-                found = ", ".join(have) or "no labels"
-                raise DataError(f"{where} has no '{name}' (it has {found}); add or rename it")
-            continue
-        if name == "forces" and np.shape(value) != (len(atoms), 3):
-            raise DataError(f"{where}: forces have shape {np.shape(value)}, expected ({len(atoms)}, 3)")
-        tensor = tensors.get(name)
-        if tensor is not None:
-            _check_shape(name, np.shape(value), tensor, len(atoms), where)
-        _check_finite(name, value, where, by_atom=tensor is None or tensor.per == "atom")
-        if tensor is not None and tensor.symmetric:
-            _check_symmetric(name, np.asarray(value), where)
-        counts[name] = counts.get(name, 0) + 1
+def purpose_of(path: str | Path) -> tuple[tuple[str, ...], dict[str, TensorLabel]]:
+    """Looks at the first frame of a file for what it was made.
 
+    Args:
+        path: the file.
 
-def _check_shape(name: str, shape: tuple[int, ...], tensor: TensorLabel, n_atoms: int, where: str) -> None:
-    tails = [(9,), (3, 3), (6,)] if tensor.symmetric else [(9,), (3, 3)]
-    shapes = {"atom": [(n_atoms, *tail) for tail in tails], "crystal": tails}
-    if shape not in shapes[tensor.per]:
-        wanted = "nine numbers (xx, xy, xz, yx, ... zz)"
-        wanted += " or six (xx, yy, zz, yz, xz, xy)" if tensor.symmetric else ""
-        other = "crystal" if tensor.per == "atom" else "atom"
-        remedy = f"set per: {other}" if shape in shapes[other] else "correct the file or remove the frame"
-        raise DataError(
-            f"{where}: {name} has shape {shape}, expected {wanted} per {tensor.per}, "
-            f"shape {shapes[tensor.per][0]}; {remedy}"
-        )
-
-
-def _check_symmetric(name: str, value: np.ndarray, where: str) -> None:
-    if value.shape[-1] == 6:
-        return
-    matrices = value.reshape(-1, 3, 3)
-    asymmetry = np.abs(matrices - matrices.swapaxes(1, 2)).max()
-    if asymmetry > _ASYMMETRY * np.abs(matrices).max():
-        raise DataError(
-            f"{where}: {name} differs from its transpose by {asymmetry:.3g}, but is declared symmetric; "
-            "set symmetric: false under a name of your own, or correct the file"
-        )
-
-
-def _check_finite(name: str, values: Any, where: str, by_atom: bool = True) -> None:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise DataError(f"{where}: {name} is not a number but {array.dtype}; correct or remove the frame")
-    bad = ~np.isfinite(array)
-    if bad.any():
-        atom = f" of atom {np.argwhere(bad)[0][0]}" if by_atom and array.ndim > 1 else ""
-        raise DataError(f"{where}: {name}{atom} is NaN or infinite; correct or remove the frame")
-
-
-def _check_neighbours(atoms: Atoms, where: str, r_max: float) -> None:
-    from ase.neighborlist import neighbor_list
-
-    if len(atoms) == 1 and not atoms.pbc.any():
-        return
-    if len(neighbor_list("d", atoms, r_max)):
-        return
-    reach = r_max
-    while not len(found := neighbor_list("d", atoms, reach)):
-        reach *= 2
-        if reach > _FAR:
-            raise DataError(f"{where}: no two atoms are within {_FAR:g} Angstrom; check the units")
-    shortest = float(found.min())
-    raise DataError(
-        f"{where}: no atom has a neighbour within r_max = {r_max:g} Angstrom; the shortest distance is "
-        f"{shortest:.3f} Angstrom: use a larger r_max (more than {shortest:.2f}) or check the units"
-    )
+    Returns:
+        The labels that every frame should have, and those among them that are tensors: ``energy`` and
+        ``forces``, MACE's ``REF_energy`` and ``REF_forces``, or what ETGNN learns.
+    """
+    for atoms in iter_frames(path, index="0"):
+        have = set(label_names(atoms))
+        tensors = {name: tensor for name, tensor in KNOWN_TENSORS.items() if name in have}
+        if "energy" not in have and "REF_energy" in have:
+            return ("REF_energy", "REF_forces"), {}
+        if not have & {"energy", "forces"} and tensors:
+            return tuple(tensors), tensors
+    return ("energy", "forces"), {}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kan_heads.data.structure import boxed
 from kan_heads.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,17 +81,3 @@ def make_batch(structures: Sequence[Atoms], cutoff: float) -> Batch:
         frame=torch.from_numpy(np.concatenate(frame).astype(np.int64)),
         volumes=torch.tensor(volumes, dtype=torch.float64),
     )
-
-
-def boxed(atoms: Atoms) -> Atoms:
-    """Gives a structure that is not periodic a cell: the list of neighbours does not know flat ones."""
-    from ase.cell import Cell
-
-    if atoms.pbc.all():
-        return atoms
-    boxed = atoms.copy()
-    vectors = np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)
-    vectors = Cell(vectors).complete().array
-    vectors[~atoms.pbc] *= 2.0 * np.ptp(atoms.positions) + 10.0
-    boxed.set_cell(vectors, scale_atoms=False)
-    return boxed

@@ -10,7 +10,7 @@ import numpy as np
 from kan_heads.eam.batch import make_batch
 from kan_heads.eam.data import Frame
 from kan_heads.elastic import GPA
-from kan_heads.errors import ConfigError
+from kan_heads.errors import SettingError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,7 +47,7 @@ def rose_frames(lowest: Frame, cohesive_energy: float, bulk_modulus: float) -> l
         PRB 33, 7983 (1986).
     """
     if not 0.0 < bulk_modulus < math.inf:
-        raise ConfigError(f"bulk modulus: {bulk_modulus:g} GPa must be above 0")
+        raise SettingError("bulk_modulus", f"{bulk_modulus:g} GPa", "must be above 0")
     n = len(lowest.atoms)
     volume = abs(lowest.atoms.cell.volume) / n
     scale = math.sqrt(cohesive_energy / (9.0 * bulk_modulus / GPA * volume))

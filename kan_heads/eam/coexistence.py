@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kan_heads.eam.config import check_positive
-from kan_heads.eam.crystals import check_box, crystal
-from kan_heads.eam.heating import fingerprint, native_files, relaxation
+from kan_heads.eam.crystals import crystal
+from kan_heads.eam.heating import fingerprint, relaxation, workplace
 from kan_heads.eam.phases import STRUCTURES, common_neighbours
 from kan_heads.eam.potential import Potential
-from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval
-from kan_heads.eam.verdicts import next_guess, one_phase_left, verdict
-from kan_heads.errors import ConfigError
+from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval, check_seed
+from kan_heads.eam.verdicts import conclusion, next_guess, one_phase_left, verdict
+from kan_heads.errors import ConfigError, SettingError, first_line
+from kan_heads.writing import write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -43,13 +44,13 @@ class CoexistenceSettings:
     """How crystal and liquid are brought together.
 
     Args:
-        width: Å, least sides across the interface.
-        length: Å, least length along it; the interface is normal to it.
+        width: Å, least sides across the interface, and at least twice the cutoff.
+        length: Å, least length along it, and at least twice the cutoff; the interface is normal to it.
         structure: see :func:`kan_heads.eam.crystals.crystal`.
         a: Å.
         c: Å.
-        guess: K, where it starts. Default: 0.8 of where ``heating.json`` in the folder has the overheated
-            crystal melting, else from the cohesive energy.
+        guess: K, where it starts. Default: 0.8 of where ``heating.json`` of this potential in the folder has
+            the overheated crystal melting, else from the cohesive energy.
         preparation: ps; the crystal takes that long, melting and cooling of the other half the same.
         run: ps at constant enthalpy; the second half of it is averaged.
         attempts: how often to start anew where one phase vanishes.
@@ -75,10 +76,11 @@ class CoexistenceSettings:
         """Checks each value."""
         check_positive(self, "width", "length", "preparation", "run", "timestep")
         if self.guess is not None and not 0.0 < self.guess < 20_000:
-            raise ConfigError(f"guess: {self.guess:g} K must lie between 0 and 20000 K")
+            raise SettingError("guess", f"{self.guess:g} K", "must lie between 0 and 20000 K")
         check_interval(self.interval)
         if self.attempts < 1:
-            raise ConfigError(f"attempts: {self.attempts} must be at least 1")
+            raise SettingError("attempts", str(self.attempts), "must be at least 1")
+        check_seed(self.seed)
 
     @classmethod
     def quick(cls, **changes: Any) -> CoexistenceSettings:
@@ -163,40 +165,32 @@ def melt(
         phase still grew), and each attempt.
 
     Raises:
-        ConfigError: if the settings make no sense or the folder holds another run.
+        ConfigError: if the settings make no sense, the folder holds another run, or another process is at it.
         ModelError: if LAMMPS stops.
 
     Source: Morris, Wang, Ho and Chan, PRB 49, 3109 (1994).
     """
     out = Path(out)
     template = _box(potential, settings)
-    files = native_files(potential, out)
     guess = settings.guess or _guess(potential, template, out)
-    tried: list[dict[str, Any]] = []
     start = time.perf_counter()
-    for number in range(1, settings.attempts + 1):
-        hot = guess * _MELTING * _MORE ** [row["outcome"] for row in tried].count("did not melt")
-        tried.append(_attempt(potential, files, out, settings, template, guess, hot, number, say))
-        if tried[-1]["outcome"] == "coexistence":
-            break
-        guess = next_guess(tried)
-    last = tried[-1]
-    found = last["outcome"] == "coexistence"
-    lower = [row["temperature_K"] for row in tried if row["outcome"] == "frozen"]
-    upper = [row["temperature_K"] for row in tried if row["outcome"] == "melted"]
-    result = {
-        "element": potential.config.element,
-        "n_atoms": len(template),
-        "melting_K": last["temperature_K"] if found else None,
-        "error_K": last["error_K"] if found else None,
-        "settled": last["settled"] if found else None,
-        "lower_K": max(lower, default=None),
-        "upper_K": min(upper, default=None),
-        "seconds_since_start_or_resume": time.perf_counter() - start,
-        "settings": dataclasses.asdict(settings),
-        "attempts": tried,
-    }
-    (out / "coexistence.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    tried: list[dict[str, Any]] = []
+    with workplace(potential, out) as files:
+        for number in range(1, settings.attempts + 1):
+            hot = guess * _MELTING * _MORE ** [row["outcome"] for row in tried].count("did not melt")
+            tried.append(_attempt(potential, files, out, settings, template, guess, hot, number, say))
+            if tried[-1]["outcome"] == "coexistence":
+                break
+            guess = next_guess(tried)
+        result = {
+            "element": potential.config.element,
+            "n_atoms": len(template),
+            **conclusion(tried),
+            "seconds_since_start_or_resume": time.perf_counter() - start,
+            "settings": dataclasses.asdict(settings),
+            "attempts": tried,
+        }
+        write_text(out / "coexistence.json", json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -204,12 +198,13 @@ def _box(potential: Potential, settings: CoexistenceSettings) -> Atoms:
     """The crystal, atoms in the order of z: the second half of them is melted."""
     element, kind = potential.config.element, (settings.structure, settings.a, settings.c)
     cell = crystal(element, (1, 1, 1), *kind).cell.lengths()
-    wanted = (settings.width, settings.width, settings.length)
+    # Twice the cutoff, or an atom would see its own image.
+    width, length = (max(side, 2.0 * potential.config.cutoff) for side in (settings.width, settings.length))
+    wanted = (width, width, length)
     n = tuple(math.ceil(side / length) for side, length in zip(wanted, cell, strict=True))
     if n[2] % 2:
         n = (n[0], n[1], n[2] + 1)
     atoms = crystal(element, n, *kind)
-    check_box(atoms, potential.config.cutoff)
     return atoms[np.argsort(atoms.positions[:, 2], kind="stable")]
 
 
@@ -218,8 +213,12 @@ def _guess(potential: Potential, atoms: Atoms, out: Path) -> float:
 
     heating = out / "heating.json"
     if heating.exists():
-        melting = json.loads(heating.read_text(encoding="utf-8"))["melting_K"]
-        if melting is not None:
+        try:
+            record = json.loads(heating.read_text(encoding="utf-8"))
+            melting, of = record["melting_K"], record["settings"]["potential"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{heating}: is damaged ({first_line(error)}); remove it") from None
+        if melting is not None and of == fingerprint(potential):
             return _OVERHEATING * melting
     at_rest = atoms.copy()
     at_rest.calc = EAMCalculator(potential)

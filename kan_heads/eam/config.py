@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, SettingError
 from kan_heads.kan.config import unknown_name
 
 KINDS = ("eam", "pair")
@@ -21,7 +21,7 @@ def check_positive(settings: object, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if not 0.0 < value < float("inf"):
-            raise ConfigError(f"{name}: {value:g} must be above 0")
+            raise SettingError(name, f"{value:g}", "must be above 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,17 +60,19 @@ class EAMConfig:
             raise ConfigError(f"element: {self.element!r} is not a chemical symbol, e.g. Ru")
         if self.kind not in KINDS:
             raise unknown_name("kind", self.kind, KINDS)
-        if not 0.0 < self.inner < self.cutoff < float("inf"):
-            raise ConfigError(
-                f"cutoff: {self.cutoff:g} Å must lie beyond inner: {self.inner:g} Å, and both above 0"
-            )
+        check_positive(self, "inner", "cutoff")
+        if self.inner >= self.cutoff:
+            raise SettingError("cutoff", f"{self.cutoff:g} Å", f"must lie beyond inner: {self.inner:g} Å")
         if self.order not in (3, 4, 5):
-            raise ConfigError(f"order: {self.order} must be 3, 4 or 5: forces need two derivatives")
+            raise SettingError("order", str(self.order), "must be 3, 4 or 5: forces need two derivatives")
         for name in ("grid_size", "density_grid_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)!r} must be a whole number of at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise SettingError(name, repr(value), "must be a whole number of at least 1")
         if not 1.0 < self.density_range < float("inf"):
-            raise ConfigError(f"density_range: {self.density_range:g} must be above 1, a crystal's density")
+            raise SettingError(
+                "density_range", f"{self.density_range:g}", "must be above 1, a crystal's density"
+            )
 
     @property
     def atomic_number(self) -> int:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import warnings
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kan_heads.data.check import check_frames
+from kan_heads.data.labels import find_label, label_names
+from kan_heads.data.reading import iter_frames
 from kan_heads.data.split import NAMES, grouped_pools
-from kan_heads.eam.batch import make_batch
 from kan_heads.eam.grouping import merged_groups
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError, DataError
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 _WIDEST_ENERGIES = 30.0
 # eV/Å^3; 1,600 GPa. Matter is rarely labelled beyond, stresses in GPa or kbar nearly always are.
 _LARGEST_STRESS = 10.0
-_SHORTEST = 0.5  # Å
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,17 +82,12 @@ def read_labelled(
             elements, or in mixed units.
         ConfigError: if a key does not exist.
     """
-    import ase.io
-
-    try:
-        structures = ase.io.read(path, index=":")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except Exception as error:
-        raise DataError(f"{path}: ASE cannot read it ({type(error).__name__}: {error})") from None
-    if not structures:
-        raise DataError(f"{path}: holds no structure")
-    frames = [_frame(path, k, atoms, group_by, relax) for k, atoms in enumerate(structures)]
+    structures = list(iter_frames(path))
+    have = label_names(structures[0]) if structures else []
+    energy = "energy" if "energy" in have or "free_energy" not in have else "free_energy"
+    for note in check_frames(structures, str(path), require=(energy,)).notes:
+        warnings.warn(f"{path}: {note}", stacklevel=2)
+    frames = [_frame(path, k, atoms, energy, group_by, relax) for k, atoms in enumerate(structures)]
     groups = merged_groups([frame.atoms for frame in frames], [frame.group for frame in frames])
     frames = [dataclasses.replace(f, group=group) for f, group in zip(frames, groups, strict=True)]
     if relax is not None and not any(frame.relax for frame in frames):
@@ -105,30 +102,22 @@ def read_labelled(
     return frames
 
 
-def _frame(path: object, number: int, atoms: Atoms, group_by: Sequence[str], relax: str | None) -> Frame:
-    results = atoms.calc.results if atoms.calc is not None else {}
-    where = f"{path}: structure {number}"
-    energy = results.get("energy", results.get("free_energy", atoms.info.get("energy")))
-    if energy is None:
-        raise DataError(f"{where} has no energy; expected energy=... (eV) in its header")
-    if not isinstance(energy, numbers.Real):
-        raise DataError(f"{where} has an energy of {energy!r}; expected a number, eV")
-    if not np.isfinite(energy):
-        raise DataError(f"{where} has an energy of {energy}; remove it or label it again")
-    stress = results.get("stress", atoms.info.get("stress"))
-    if stress is not None:
-        stress = _matrix(np.asarray(stress, dtype=float), where)
-    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        raise DataError(f"{where} has positions or a cell that are not finite")
+def _frame(
+    path: object, number: int, atoms: Atoms, name: str, group_by: Sequence[str], relax: str | None
+) -> Frame:
+    energy, stress = float(np.asarray(find_label(atoms, name)).item()), find_label(atoms, "stress")
+    stress = None if stress is None else _matrix(np.asarray(stress, dtype=float))
     for key in group_by:
         if key not in atoms.info:
             known = ", ".join(sorted(atoms.info)) or "none"
-            raise ConfigError(f"--group {key}: {where} has no such key in its header; it has: {known}")
+            raise ConfigError(
+                f"--group {key}: frame {number} of {path} has no such key in its header; it has: {known}"
+            )
     values = tuple(atoms.info[key] for key in group_by)
     # ASE reads a lone T or F as a truth value.
     real = [isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values]
     group = tuple(abs(v) if n else str(v) for v, n in zip(values, real, strict=True)) or number
-    return Frame(atoms, float(energy), stress, _matches(atoms, relax), group, number)
+    return Frame(atoms, energy, stress, _matches(atoms, relax), group, number)
 
 
 def _matches(atoms: Atoms, relax: str | None) -> bool:
@@ -140,16 +129,11 @@ def _matches(atoms: Atoms, relax: str | None) -> bool:
     return str(atoms.info.get(key)) == value
 
 
-def _matrix(stress: np.ndarray, where: str) -> np.ndarray:
+def _matrix(stress: np.ndarray) -> np.ndarray:
     if stress.size == 6:
         xx, yy, zz, yz, xz, xy = stress.reshape(6)
         stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    if stress.size != 9:
-        raise DataError(f"{where} has a stress of {stress.size} numbers; expected 6 (Voigt) or 9")
-    stress = stress.reshape(3, 3)
-    if not np.isfinite(stress).all():
-        raise DataError(f"{where} has a stress that is not finite")
-    return stress
+    return stress.reshape(3, 3)
 
 
 def _check_elements(path: object, frames: Sequence[Frame]) -> None:
@@ -164,24 +148,16 @@ def _check_units(path: object, frames: Sequence[Frame]) -> None:
     worst = int(distance.argmax())
     if distance[worst] > _WIDEST_ENERGIES:
         raise DataError(
-            f"{path}: structure {worst} has {per_atom[worst]:.6g} eV per atom where most have "
+            f"{path}: frame {worst} has {per_atom[worst]:.6g} eV per atom where most have "
             f"{np.median(per_atom):.6g}; are energies of two units (Ry, Hartree) or two codes mixed?"
         )
     for k, frame in enumerate(frames):
         if frame.stress is not None and np.abs(frame.stress).max() > _LARGEST_STRESS:
             found = np.abs(frame.stress).max()
             raise DataError(
-                f"{path}: structure {k} has a stress of {found:.4g}, {found * GPA:,.0f} GPa if it is in "
+                f"{path}: frame {k} has a stress of {found:.4g}, {found * GPA:,.0f} GPa if it is in "
                 f"eV/Å^3; is it in GPa or kbar? Divide GPa by {GPA:.4f}"
             )
-    close = make_batch([frame.atoms for frame in frames], _SHORTEST)
-    if len(close.vectors):
-        lengths = close.vectors.norm(dim=-1)
-        k, shortest = int(close.frame[close.first[lengths.argmin()]]), float(lengths.min())
-        raise DataError(
-            f"{path}: structure {k} has two atoms {shortest:.3g} Å apart; are positions and cell in Å, and "
-            "the positions in the cell's own frame?"
-        )
 
 
 def split_by_group(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from kan_heads.data.structure import is_free_atom
 from kan_heads.eam.binding import floor_frames, rose_frames
 from kan_heads.eam.config import EAMConfig
 from kan_heads.eam.data import Frame, lowest_frame
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.training import Errors, FitSettings, errors_of, fit
-from kan_heads.errors import ConfigError, DataError
+from kan_heads.errors import DataError, SettingError
 
 Parts = tuple[Sequence[Frame], Sequence[Frame], Sequence[Frame]]
 
@@ -27,7 +28,8 @@ def fit_potential(
 
     Args:
         config: of the potential.
-        parts: training, validation and test set; single free atoms among them give the cohesive energy.
+        parts: training, validation and test set; single free atoms among them (in a box larger than
+            the cutoff, or in none) give the cohesive energy.
         settings: of the fit.
         cohesive_energy: eV per atom of the structure of lowest energy below free atoms.
         bulk_modulus: GPa; with it the stretched crystal follows the universal binding curve, and open
@@ -39,10 +41,16 @@ def fit_potential(
 
     Raises:
         ConfigError: if the cohesive energy is not positive.
-        DataError: if no cohesive energy is given and no structure is a single atom.
+        DataError: if no cohesive energy is given and no structure is a single atom, or all are.
     """
-    free = [f.energy for part in parts for f in part if len(f.atoms) == 1 and not f.atoms.pbc.any()]
-    train, validation, test = ([f for f in p if len(f.atoms) > 1 or f.atoms.pbc.any()] for p in parts)
+    free = [f.energy for part in parts for f in part if is_free_atom(f.atoms, config.cutoff)]
+    train, validation, test = ([f for f in p if not is_free_atom(f.atoms, config.cutoff)] for p in parts)
+    for part, name in ((train, "training"), (validation, "validation")):
+        if not part:
+            raise DataError(
+                f"the {name} set holds free atoms only, whose energies say nothing of how atoms bind; add "
+                "crystals or molecules"
+            )
     lowest = lowest_frame(train)
     if cohesive_energy is None:
         if not free:
@@ -52,7 +60,7 @@ def fit_potential(
             )
         cohesive_energy = free[0] - lowest.energy_per_atom
     if not 0.0 < cohesive_energy < float("inf"):
-        raise ConfigError(f"cohesive energy: {cohesive_energy:g} eV per atom must be above 0")
+        raise SettingError("cohesive_energy", f"{cohesive_energy:g} eV per atom", "must be above 0")
     potential = Potential(config)
     beyond = []
     if bulk_modulus is not None:

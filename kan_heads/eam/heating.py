@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from kan_heads.eam.crystals import check_box, crystal
 from kan_heads.eam.export import Export, export
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.eam.potential import Potential
-from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval
-from kan_heads.errors import ConfigError
+from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval, check_seed
+from kan_heads.errors import ConfigError, SettingError
+from kan_heads.lammps.names import PATTERNS, check_name
+from kan_heads.locks import claimed
+from kan_heads.writing import write_text
 
 _BIN = 0.05  # Å
 _FARTHEST = 8.0  # Å
@@ -72,8 +76,9 @@ class HeatingSettings:
         """Checks each value."""
         check_positive(self, "cold", "hot", "rate", "equilibration", "timestep", "tdamp", "pdamp")
         if self.hot <= self.cold:
-            raise ConfigError(f"hot: {self.hot:g} K must be above cold, {self.cold:g} K")
+            raise SettingError("hot", f"{self.hot:g} K", f"must be above cold, {self.cold:g} K")
         check_interval(self.interval)
+        check_seed(self.seed)
         outside = [t for t in self.distributions if not self.cold <= t <= self.hot]
         if outside:
             raise ConfigError(
@@ -113,12 +118,23 @@ class HeatingSettings:
         ]
 
 
-def native_files(potential: Potential, folder: Path) -> Export:
-    """Writes what a run needs: a setfl file, or for a pair potential a table that starts very close."""
+@contextlib.contextmanager
+def workplace(potential: Potential, out: Path) -> Iterator[Export]:
+    """Keeps a folder to one run, and writes what it needs.
+
+    Yields:
+        A setfl file, or for a pair potential a table that starts very close.
+
+    Raises:
+        ConfigError: if LAMMPS cannot use the folder, nothing can be written, or another process is at it.
+    """
+    check_name("--out", out, PATTERNS)
     config = potential.config
-    if config.kind == "pair":
-        return export(potential, "table", folder / f"{config.element}.table", inner=0.25 * config.inner)
-    return export(potential, "eam/fs", folder / f"{config.element}.eam.fs")
+    with claimed(out, is_folder=True):
+        if config.kind == "pair":
+            yield export(potential, "table", out / f"{config.element}.table", inner=0.25 * config.inner)
+        else:
+            yield export(potential, "eam/fs", out / f"{config.element}.eam.fs")
 
 
 def relaxation() -> tuple[str, ...]:
@@ -154,7 +170,7 @@ def heat(
         the box (Å) and the shares of crystal structures.
 
     Raises:
-        ConfigError: if the settings make no sense or the folder holds another run.
+        ConfigError: if the settings make no sense, the folder holds another run, or another process is at it.
         ModelError: if LAMMPS stops, e.g. because atoms come too close.
 
     Source: An and Yeo, Int. J. AI Mater. Design 2(1), 21 (2025), sections 2.1 and 3.2.2, Figure 7.
@@ -163,7 +179,6 @@ def heat(
     element = potential.config.element
     template = crystal(element, (settings.size,) * 3, settings.structure, settings.a, settings.c)
     check_box(template, potential.config.cutoff)
-    files = native_files(potential, out)
     edges = np.arange(0.0, min(_FARTHEST, 0.5 * template.cell.lengths().min()) + 1e-9, _BIN)
 
     def measure(now: Snapshot) -> dict[str, Any]:
@@ -184,23 +199,24 @@ def heat(
     # The ramp has the same slope wherever it ends.
     depends = {name: value for name, value in record.items() if name not in ("hot", "distributions")}
     state = out / "heating-state"
-    run = Segments(state, files, depends, settings.stages, 1e-3 * settings.timestep, settings.interval)
-    start = time.perf_counter()
-    found = run.run(
-        lambda: template, relaxation(), measure, template, lambda name, step: say(name, step, run.steps)
-    )
-    result = {
-        "element": element,
-        "n_atoms": len(template),
-        "steps": run.steps,
-        "seconds_since_start_or_resume": time.perf_counter() - start,
-        "settings": record,
-        **transitions(found),
-        "samples": {name: found[name].tolist() for name in found if name != "g"},
-        "rdf": _distributions(found, edges, settings),
-    }
-    _write_tables(out, result)
-    (out / "heating.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    with workplace(potential, out) as files:
+        run = Segments(state, files, depends, settings.stages, 1e-3 * settings.timestep, settings.interval)
+        start = time.perf_counter()
+        found = run.run(
+            lambda: template, relaxation(), measure, template, lambda name, step: say(name, step, run.steps)
+        )
+        result = {
+            "element": element,
+            "n_atoms": len(template),
+            "steps": run.steps,
+            "seconds_since_start_or_resume": time.perf_counter() - start,
+            "settings": record,
+            **transitions(found),
+            "samples": {name: found[name].tolist() for name in found if name != "g"},
+            "rdf": _distributions(found, edges, settings),
+        }
+        _write_tables(out, result)
+        write_text(out / "heating.json", json.dumps(result, indent=1) + "\n")
     return result
 
 

@@ -73,7 +73,7 @@ def evaluate(export: Export, atoms: Atoms, relax: bool = False) -> Evaluation:
         create(lmp, atoms, frame)
         # Bins of a box that shrinks around a flat molecule would be too thin for LAMMPS.
         bins = "neighbor 1.0 bin" if atoms.pbc.all() else "neighbor 1.0 nsq"
-        pair = export.commands(export.file.parent.resolve())
+        pair = export.commands(export.file.parent)
         fall = ["min_modify line quadratic", "minimize 0 1e-10 1000 10000"] if relax else []
         for command in [bins, *pair, *fall, "run 0 post no"]:
             lmp.command(command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,16 @@ import numpy as np
 
 from kan_heads.eam.export import Export
 from kan_heads.eam.native import create, lammps, positions_of
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, SettingError
+from kan_heads.lammps.names import quoted
+from kan_heads.writing import write_text, write_whole
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 # Frames over which positions are averaged at the end of each sample, and steps from one to the next.
 _FRAMES, _BETWEEN = 10, 10
+_LARGEST_SEED = 2**31 - 3
 
 
 def check_interval(steps: int) -> None:
@@ -30,9 +32,18 @@ def check_interval(steps: int) -> None:
     """
     average = _FRAMES * _BETWEEN
     if steps < average + _BETWEEN:
-        raise ConfigError(
-            f"interval: {steps} steps must be at least {average + _BETWEEN}; each sample averages {average}"
-        )
+        problem = f"must be at least {average + _BETWEEN}; each sample averages {average}"
+        raise SettingError("interval", f"{steps} steps", problem)
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that LAMMPS' generators do not take, itself or the next two.
+
+    Raises:
+        ConfigError: if it is not positive, or too large.
+    """
+    if not 1 <= seed <= _LARGEST_SEED:
+        raise SettingError("seed", str(seed), f"must be from 1 to {_LARGEST_SEED}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +173,7 @@ class Segments:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "settings.json"
         if not path.exists():
-            _write(path, lambda new: new.write_text(json.dumps(self._settings, indent=1) + "\n"))
+            write_text(path, json.dumps(self._settings, indent=1) + "\n")
             return
         before = json.loads(path.read_text())
         names = [
@@ -191,16 +202,16 @@ class Segments:
             self._save(lmp, 0)
 
     def _save(self, lmp: Any, step: int) -> None:
-        _write(self._restart(step), lambda new: lmp.command(f'write_restart "{new}"'))
+        write_whole(self._restart(step), lambda new: lmp.command(f"write_restart {quoted(new)}"))
 
     def _open(self, lmp: Any, step: int) -> None:
         lmp.command("atom_modify map array")
-        lmp.command(f'read_restart "{self._restart(step).resolve()}"')
+        lmp.command(f"read_restart {quoted(self._restart(step))}")
         self._potential(lmp)
 
     def _potential(self, lmp: Any) -> None:
         for command in (
-            *self.export.commands(self.export.file.parent.resolve()),
+            *self.export.commands(self.export.file.parent),
             "neighbor 0.3 bin",  # as published, section 2.1; also the fastest here
             "neigh_modify every 1 delay 0 check yes",
             "thermo_style custom step temp pe press vol",
@@ -235,7 +246,7 @@ class Segments:
                 say(stage.name, sample)
             stacked = {name: np.array([row[name] for row in rows]) for name in rows[0]}
             part = self.folder / f"part.{step:010d}.npz"
-            _write(part, lambda new: _dump(new, stacked))
+            write_whole(part, lambda new: _dump(new, stacked))
             self._save(lmp, end)
         self._restart(step).unlink()
 
@@ -284,12 +295,3 @@ def _structure(template: Atoms, positions: np.ndarray, lengths: np.ndarray) -> A
 def _dump(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     with path.open("wb") as file:
         np.savez(file, **arrays)
-
-
-def _write(path: Path, make: Callable[[Path], object]) -> None:
-    """Writes a file that is there as a whole or not at all."""
-    new = path.with_name(f"new.{path.name}")
-    make(new)
-    with new.open("rb") as file:
-        os.fsync(file.fileno())
-    new.replace(path)

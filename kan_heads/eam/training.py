@@ -15,7 +15,7 @@ from kan_heads.eam.data import Frame, lowest_frame
 from kan_heads.eam.labelled import LabelledBatch
 from kan_heads.eam.potential import Potential
 from kan_heads.elastic import GPA, VOIGT
-from kan_heads.errors import ConfigError
+from kan_heads.errors import SettingError
 
 # Steps of the solver between two relaxations of the atoms.
 _EVALUATIONS = 25
@@ -30,7 +30,7 @@ class FitSettings:
     Args:
         rounds: of the solver, each followed by a relaxation of the atoms.
         energy_tolerance: eV per atom that counts as much as ``stress_tolerance``.
-        stress_tolerance: eV/Å^3.
+        stress_tolerance: eV/Å^3; by default 0.2 GPa.
         stress_weight: factor of the stresses' squares; 0 leaves them out.
         softening: eV per atom above the lowest energy at which a structure's tolerances have doubled.
         smoothness: factor of the mean squared second derivatives of the functions.
@@ -38,7 +38,7 @@ class FitSettings:
 
     rounds: int = 8
     energy_tolerance: float = 1e-3
-    stress_tolerance: float = 1e-3
+    stress_tolerance: float = 0.2 / GPA
     stress_weight: float = 1.0
     softening: float = 0.05
     smoothness: float = 1e-4
@@ -46,11 +46,12 @@ class FitSettings:
     def __post_init__(self) -> None:
         """Checks each value."""
         if self.rounds < 1:
-            raise ConfigError(f"rounds: {self.rounds} must be at least 1")
+            raise SettingError("rounds", str(self.rounds), "must be at least 1")
         check_positive(self, "energy_tolerance", "stress_tolerance", "softening")
         for name in ("stress_weight", "smoothness"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name}: {getattr(self, name):g} must be 0 or more")
+            value = getattr(self, name)
+            if not 0.0 <= value < float("inf"):
+                raise SettingError(name, f"{value:g}", "must be 0 or more")
 
 
 def residuals(

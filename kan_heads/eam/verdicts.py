@@ -93,3 +93,18 @@ def next_guess(tried: list[dict[str, Any]]) -> float:
     if low and high:
         return 0.5 * (max(low) + min(high))
     return 0.95 * min(high) if high else 1.05 * max(low)
+
+
+def conclusion(tried: Sequence[dict[str, Any]]) -> dict[str, float | bool | None]:
+    """Draws from all attempts what :func:`kan_heads.eam.coexistence.melt` returns of the melting point."""
+    last = tried[-1]
+    found = last["outcome"] == "coexistence"
+    lower = [row["temperature_K"] for row in tried if row["outcome"] == "frozen"]
+    upper = [row["temperature_K"] for row in tried if row["outcome"] == "melted"]
+    return {
+        "melting_K": last["temperature_K"] if found else None,
+        "error_K": last["error_K"] if found else None,
+        "settled": last["settled"] if found else None,
+        "lower_K": max(lower, default=None),
+        "upper_K": min(upper, default=None),
+    }

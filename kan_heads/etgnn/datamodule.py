@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from nequip.data.dataset import AtomicDataset
 from omegaconf import OmegaConf
 
-from kan_heads.data.check import TensorLabel
+from kan_heads.data.labels import TensorLabel
 from kan_heads.data.progress import track
 from kan_heads.errors import ConfigError, DataError
 from kan_heads.etgnn.fields import tensor_field

@@ -11,8 +11,8 @@ from nequip.data import AtomicDataDict, from_ase
 from nequip.data._nl import compute_neighborlist_
 from nequip.data.transforms import NonPeriodicCellTransform
 
-from kan_heads.compiling import SUFFIXES, check_device
-from kan_heads.data.frames import check_structure
+from kan_heads.compiling import SUFFIXES, check_device, untrained_types
+from kan_heads.data.structure import check_structure
 from kan_heads.errors import DataError, ModelError, first_line
 from kan_heads.etgnn.targets import find_network
 from kan_heads.global_state import default_dtype, nequip_state
@@ -55,6 +55,7 @@ class TensorPredictor:
         if not os.path.isfile(path):
             raise ModelError(f"{path}: no such file; give {_KINDS}")
         self.device = check_device(device)
+        self._untrained: List[str] = []
         self._compiled = path.endswith(SUFFIXES["aotinductor"])
         with nequip_state(), quiet(logging.WARNING):
             if self._compiled:
@@ -75,9 +76,12 @@ class TensorPredictor:
         Raises:
             DataError: if the structure has an element that the model does not know, positions that are no
                 numbers, a periodic cell without volume, or no two atoms within ``r_max``.
-            ModelError: if the model answers with NaN.
+            ModelError: if the model answers with NaN, or its training data held none of an element (which a
+                compiled model does not tell).
         """
-        check_structure(atoms, self.type_names)
+        check_structure(atoms, elements=self.type_names)
+        if lost := sorted(set(self._untrained) & set(atoms.symbols)):
+            raise ModelError(f"the model was not trained on {', '.join(lost)}: its training data held none")
         tensors = self._evaluate(atoms)
         if not np.isfinite(tensors).all():
             raise ModelError(
@@ -98,6 +102,7 @@ class TensorPredictor:
             raise ModelError(f"{path}: this model predicts no tensor; give one of kan_heads.etgnn.ETGNNModel")
         self.field, self.per = str(network.tensor_field), str(network.per)
         self.type_names, self.r_max = list(model.type_names), float(model.metadata["r_max"])
+        self._untrained = untrained_types(model)
         self._model = model.eval().to(self.device)
 
     def _load_compiled(self, path: str) -> None:

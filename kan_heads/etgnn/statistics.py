@@ -93,8 +93,7 @@ class TensorStatisticsManager(DataStatisticsManager):
         counts = [float(metric.count) for metric in self[self.names.index(_VARIANCE)]]
         variances, means = self.stats_dict[_VARIANCE], self.stats_dict[_MEAN]
         for name, count in zip(self.type_names, counts, strict=True):
-            if count == 0.0:
-                logger.warning(f"type_names: no training structure holds {name}; the model will not know it")
+            if count == 0.0:  # of which the data module warns
                 means[name] = variances[name] = self.stats_dict[f"{_MEAN}_{name}"] = 0.0
         if self.stats_dict.get(_SUM, 0.0) > _LARGE_SUM:
             logger.warning(

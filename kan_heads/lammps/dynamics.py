@@ -51,6 +51,7 @@ def run(
     settings.check()
     _check_structure(atoms, settings)
     from kan_heads.lammps.library import open_lammps
+    from kan_heads.lammps.models import untrained_elements
     from kan_heads.quiet import quiet
 
     if settings.threads is not None:
@@ -63,6 +64,12 @@ def run(
     try:
         with quiet(logging.INFO):
             return _Run(lmp, atoms, calculator, name, settings, progress).result()
+    except ModelError as error:
+        if "NaN" in str(error) and (lost := untrained_elements(calculator, sorted(set(atoms.symbols)))):
+            raise ModelError(
+                f"{name}: the model was not trained on {', '.join(lost)}: it answers NaN for two atoms of it"
+            ) from error
+        raise
     finally:
         lmp.close()
 
@@ -192,7 +199,7 @@ def _calculator(
 
 
 def _check_structure(atoms: Atoms, settings: Settings) -> None:
-    from kan_heads.data.frames import check_structure
+    from kan_heads.data.structure import check_structure
 
     check_structure(atoms)
     if len(atoms) < 2:
@@ -204,10 +211,10 @@ def _check_structure(atoms: Atoms, settings: Settings) -> None:
 
 
 def _check_elements(atoms: Atoms, calculator: Calculator) -> None:
-    from kan_heads.data.frames import check_structure
+    from kan_heads.data.structure import check_structure
     from kan_heads.lammps.models import known_elements
 
-    check_structure(atoms, known_elements(calculator))
+    check_structure(atoms, elements=known_elements(calculator))
 
 
 def _at_rest(atoms: Atoms) -> Atoms:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,33 @@ def known_elements(calculator: Calculator) -> list[str] | None:
         if hasattr(transform, "model_type_names"):
             return list(transform.model_type_names)
     return None
+
+
+def untrained_elements(calculator: Calculator, elements: Sequence[str]) -> list[str]:
+    """Returns those of some elements that a model has a name for and no training data of.
+
+    It answers NaN for two atoms of them, and not for two atoms of another element that it knows.
+
+    Args:
+        calculator: on the model.
+        elements: chemical symbols, those of a structure.
+    """
+    import numpy as np
+    from ase import Atoms
+    from ase.data import atomic_numbers, covalent_radii
+
+    lost, known = [], known_elements(calculator) or list(elements)
+    for element in known:
+        bond = 2.2 * covalent_radii[atomic_numbers[element]]
+        pair = Atoms(
+            [element] * 2, [[0, 0, 0], [0, 0, bond]], cell=[20.0] * 3, pbc=True, calculator=calculator
+        )
+        try:
+            if not np.isfinite(pair.get_potential_energy()):
+                lost.append(element)
+        except Exception:  # of something else than the element; the caller has the first error
+            continue
+    return [element for element in elements if element in lost] if len(lost) < len(known) else []
 
 
 def _nequip(path: str, device: str) -> Calculator:

@@ -39,6 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kan_calibrate", type=_yes_or_no("--kan_calibrate"), metavar="BOOL", help=calibrate)
     freeze = {**switch, "type": _yes_or_no("--kan_freeze_backbone")}
     add("--kan_freeze_backbone", **freeze, help="train the KANs and their readouts only")
+    _check_files_after_parsing(parser)
+
+
+def _check_files_after_parsing(parser: argparse.ArgumentParser) -> None:
+    """Lets the parser look at the data of a run with ``--kan``, which MACE reads without looking."""
+    parse = parser.parse_args
+
+    def parse_and_check(*words: Any, **options: Any) -> argparse.Namespace:
+        args = parse(*words, **options)
+        if args.kan:
+            from kan_heads.mace.data_check import check_files
+
+            check_files(args)
+        return args
+
+    parser.parse_args = parse_and_check
 
 
 def settings_from(args: argparse.Namespace) -> Any:

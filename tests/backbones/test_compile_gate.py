@@ -1,5 +1,7 @@
 """``kan-heads compile`` refuses a model that differs by more than rounding, whatever the shifts are."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from ase.build import bulk
@@ -10,6 +12,7 @@ from nequip.scripts import compile as program
 
 from kan_heads import compiling
 from kan_heads.compile_gate import compare, energy_shifts
+from kan_heads.compiling import untrained_types
 from kan_heads.errors import ModelError
 
 SHIFTS = {"H": -10.0, "C": -95.0, "O": -105.0, "Cu": -100.0}
@@ -150,3 +153,16 @@ def test_a_sum_near_zero_is_judged_by_what_is_summed():
     compare("m", one, two, torch.float32)
     with pytest.raises(ModelError, match="in total_energy"):
         compare("m", one, {**two, "total_energy": one["total_energy"] + 1e-3}, torch.float32)
+
+
+def test_types_without_training_data_are_those_whose_statistics_are_nan():
+    model = SimpleNamespace(type_names=["Cu", "Ni", "Pt"])
+    shift = type("PerTypeScaleShift", (torch.nn.Module,), {})()
+    shift.scales, shift.shifts = torch.tensor([[1.0], [torch.nan], [2.0]]), torch.tensor([[3.0]])
+    model.modules = lambda: [shift]
+    assert untrained_types(model) == ["Ni"]
+    shift.scales = torch.full((3, 1), torch.nan)
+    shift.shifts = torch.tensor([[0.0], [0.0], [torch.nan]])
+    assert untrained_types(model) == ["Pt"]
+    shift.shifts = torch.tensor([])
+    assert untrained_types(model) == []

@@ -12,7 +12,9 @@ from kan_heads.data import registry, sources
 
 def _frame(n=3, seed=0, pbc=True, **replace):
     rng = np.random.RandomState(seed)
-    atoms = Atoms("Ag" * n, positions=rng.uniform(0, 6, (n, 3)), cell=[6.0] * 3 if pbc else None, pbc=pbc)
+    places = 2.0 * np.argwhere(np.ones((3, 3, 3)))[rng.permutation(27)[:n]]
+    places = places + rng.uniform(-0.4, 0.4, (n, 3))
+    atoms = Atoms("Ag" * n, positions=places, cell=[6.0] * 3 if pbc else None, pbc=pbc)
     labels = {"energy": float(seed), "forces": rng.normal(size=(n, 3)), "stress": rng.normal(size=6)}
     labels = {k: v for k, v in (labels | replace).items() if v is not None}
     atoms.calc = SinglePointCalculator(atoms, **labels)

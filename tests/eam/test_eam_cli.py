@@ -146,7 +146,7 @@ def test_structures_to_be_relaxed(train, tmp_path):
 
 
 REFUSED = {
-    "no file": (["none.extxyz"], DataError, r"none\.extxyz: there is no such file"),
+    "no file": (["none.extxyz"], DataError, r"none\.extxyz: no such file"),
     "kind": (["{data}", "--kind", "eams"], ConfigError, "did you mean 'eam'"),
     "cutoff": (["{data}", "--cutoff", "1"], ConfigError, "cutoff: 1 Å must lie beyond inner"),
     "inner": (["{data}", "--inner", "7"], ConfigError, "cutoff: 6 Å must lie beyond inner: 7 Å"),

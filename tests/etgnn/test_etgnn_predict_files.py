@@ -18,7 +18,7 @@ import etgnn_predictions
 from etgnn_predictions import CRYSTAL, labelled, molecule, run, with_nan
 
 from kan_heads.data import born_charges
-from kan_heads.data.frames import read_frames
+from kan_heads.data.reading import read_frames
 from kan_heads.errors import ConfigError, DataError, KanHeadsError
 from kan_heads.etgnn.born_file import parse_dielectric, write_born
 from kan_heads.etgnn.predict import TensorPredictor
@@ -245,7 +245,7 @@ def test_other_dielectric_tensors_are_refused(text):
         (["in.extxyz", "--index", "first"], "is no index"),
         (["in.extxyz", "--index", "7"], "has 2 structures, none is --index 7"),
         (["in.extxyz", "--device", "gpu0"], "no device of torch"),
-        (["none.cif"], "no such file; give a structure"),
+        (["none.cif"], "no such file; correct the path, or give a structure"),
         (["empty.xyz"], "is empty"),
         (["junk.cif"], "ASE cannot read this file"),
     ],
@@ -279,7 +279,7 @@ def test_a_bad_frame_among_many_is_named_and_the_old_file_stays(checkpoint, tmp_
     out = tmp_path / "out.extxyz"
     out.write_text("old")
     done = run(checkpoint, tmp_path / "in.extxyz", "--index", ":", "--out", out)
-    assert f"{tmp_path / 'in.extxyz'}, frame 1: the position of atom 4" in str(done.exception)
+    assert f"{tmp_path / 'in.extxyz'}, frame 1: the structure: the position of atom 3" in str(done.exception)
     assert out.read_text() == "old"
 
 

@@ -127,7 +127,7 @@ def test_what_is_wrong_with_a_call(program, arguments, error, message):
 
 def test_an_element_that_the_model_does_not_know(program, checkpoint):
     ase.io.write("s.extxyz", alloy())
-    with pytest.raises(DataError, match="the model has not seen Au, Cu; it knows Ag"):
+    with pytest.raises(DataError, match="holds Au, Cu, which the model does not know; it knows Ag"):
         program(checkpoint, "s.extxyz")
 
 
@@ -183,5 +183,5 @@ def test_what_does_not_fit_a_mace_model(program, mace_file):
     strange = alloy()
     strange.symbols[0] = "Pt"
     ase.io.write("s.extxyz", strange)
-    with pytest.raises(DataError, match="the model has not seen Pt; it knows Cu, Ag, Au"):
+    with pytest.raises(DataError, match="holds Pt, which the model does not know; it knows Cu, Ag, Au"):
         program(mace_file, "s.extxyz", "--trust")

@@ -128,7 +128,7 @@ def _no_number():
     [
         (_constrained(), Settings(), r"constraints \(FixAtoms\).* remove them"),
         (_flat(), Settings(), "its cell has no volume"),
-        (_no_number(), Settings(), "the position of atom 4"),
+        (_no_number(), Settings(), "the position of atom 3"),
         (Atoms(), Settings(), "no atoms"),
         (
             Atoms("Cu", cell=[9] * 3, pbc=True),
@@ -224,3 +224,17 @@ def test_a_command_that_lammps_refuses(lmp):
     external = ExternalForces(lmp, bare(), EMT())
     with pytest.raises(ModelError, match=r"^LAMMPS refuses 'fix 1 all nonsense' \([^()]*nonsense[^()]*\)$"):
         external.command("fix 1 all nonsense")
+
+
+class KnowsNoGold(EMT):
+    """As a model does whose training data held no gold: its statistics gave NaN."""
+
+    def calculate(self, *arguments, **options):
+        super().calculate(*arguments, **options)
+        if "Au" in self.atoms.symbols:
+            self.results["energy"] = np.nan
+
+
+def test_an_element_without_training_data_is_named():
+    with pytest.raises(ModelError, match="the model was not trained on Au: it answers NaN"):
+        run(KnowsNoGold(), alloy(), Settings(steps=1))
