@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/kan-heads demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

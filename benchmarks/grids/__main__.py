@@ -16,11 +16,19 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"
 SEEDS = (1, 2, 3)
-SIZES = {"carbon": (60, 20, 60), "hfo2": (60, 20, 40), "ag-emt": (60, 20, 60)}
+SIZES = {
+    **{"carbon": (60, 20, 60), "hfo2": (60, 20, 40), "ag-emt": (60, 20, 60)},
+    "sio2": (120, 40, 80),
+}
+POTENTIALS = ("carbon", "hfo2", "ag-emt")
 
 _MACE = (
     *("--E0s=average", "--model=MACE", "--num_interactions=2", "--num_channels=16", "--max_L=0"),
@@ -36,10 +44,58 @@ _MACE_HEADS = {
     "fixed [-4, 4]": "{calibrate: false, grid_range: [-4, 4]}",
     "calibrated at the start": "{calibrate: true}",
 }
-#: Configurations of nequip-train by head, and the system.
-_ALLEGRO = {
-    "ag-emt": {"stock": "demo/ag-emt-mlp", "calibrated at the start": "demo/ag-emt-output-bspline"},
-    "hfo2": {"stock": "demo/hfo2-mlp", "calibrated at the start": "demo/hfo2-output-bspline"},
+#: What ``nequip-train`` is told, by backbone: every rate falls to zero, so that the last epoch is not chance.
+_EPOCHS = 10
+_SCHEDULE = "training_module.lr_scheduler.scheduler"
+_NEQUIP = (
+    *(f"n_epochs={_EPOCHS}", f"{_SCHEDULE}._target_=torch.optim.lr_scheduler.CosineAnnealingLR"),
+    *(f"~{_SCHEDULE}.{name}" for name in ("factor", "patience", "min_lr")),
+    *(f"+{_SCHEDULE}.T_max={_EPOCHS}", "trainer.enable_progress_bar=false"),
+)
+_MODEL = "training_module.model"
+_TESTED = (
+    *("run=[train,test]", "+data.test_dataloader=${data.val_dataloader}"),
+    "+training_module.test_metrics=${training_module.val_metrics}",
+)
+_BACKBONES = {
+    "allegro": {
+        "configs": ("allegro/ag-mlp", "allegro/ag-output-gaussian"),
+        "options": (
+            *(f"{_MODEL}.num_scalar_features=32", f"{_MODEL}.num_tensor_features=8", "batch_size=2"),
+            *(f"{_MODEL}.{mlp}_mlp_hidden_layers_width=32" for mlp in ("scalar_embed", "allegro")),
+            *_TESTED,
+        ),
+    },
+    "nequip": {
+        "configs": ("nequip/ag-mlp", "nequip/ag-output-bspline"),
+        "options": (
+            *(f"{_MODEL}.num_layers=2", f"{_MODEL}.num_features=16", f"{_MODEL}.radial_mlp_width=32"),
+            *("batch_size=2", *_TESTED),
+        ),
+    },
+    "etgnn": {
+        "configs": ("etgnn/sio2-mlp", "etgnn/sio2-output-bspline"),
+        "options": ("batch_size=20", "learning_rate=0.002", f"~{_SCHEDULE}.cooldown"),
+    },
+}
+_SYSTEMS = {
+    "ag-emt": ("type_names=[Ag]", "r_max=4.5"),
+    "hfo2": ("type_names=[Hf,O]", "r_max=4.5"),
+    "carbon": ("type_names=[C]", "r_max=4.0", "+data.exclude_keys=[stress]"),
+    "sio2": (),
+}
+_COVERAGE = "+callbacks.coverage={_target_: kan_heads.nequip.GridCoverage}"
+_CALIBRATED = "+callbacks.calibrate={_target_: kan_heads.nequip.CalibrateGrids}"
+_NEQUIP_HEADS = {
+    "stock": (),
+    "fixed [-1.5, 1.5]": (
+        f"++{_MODEL}.kan={{scope: output, basis: bspline, hidden: [], grid_range: [-1.5, 1.5]}}",
+        _COVERAGE,
+    ),
+    "calibrated at the start": (
+        f"++{_MODEL}.kan={{scope: output, basis: bspline, hidden: []}}",
+        _CALIBRATED,
+    ),
 }
 
 
@@ -61,14 +117,18 @@ def records() -> list[dict]:
 
 
 def _run(folder: Path, only: str) -> None:
-    jobs = [("mace", system, head) for system in SIZES for head in _MACE_HEADS]
-    jobs += [("allegro", system, head) for system, heads in _ALLEGRO.items() for head in heads]
+    jobs = [("mace", system, head) for system in POTENTIALS for head in _MACE_HEADS]
+    jobs += itertools.product(("allegro", "nequip"), POTENTIALS, _NEQUIP_HEADS)
+    jobs += itertools.product(("etgnn",), ("sio2",), _NEQUIP_HEADS)
     done = {(r["backbone"], r["system"], r["head"], r["seed"]) for r in records()}
     for seed, job in itertools.product(SEEDS, jobs):
         if (*job, seed) in done or only not in " ".join(job):
             continue
         backbone, system, head = job
-        errors = (_mace if backbone == "mace" else _allegro)(folder, system, head, seed)
+        if backbone == "mace":
+            errors = _mace(folder, system, head, seed)
+        else:
+            errors = _nequip(folder, backbone, system, head, seed)
         record = {"backbone": backbone, "system": system, "head": head, "seed": seed, **errors}
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -110,26 +170,40 @@ def _mace(folder: Path, system: str, head: str, seed: int) -> dict:
 _FILES = {"train": "train", "valid": "val", "test": "test"}
 
 
-def _allegro(folder: Path, system: str, head: str, seed: int) -> dict:
+def _nequip(folder: Path, backbone: str, system: str, head: str, seed: int) -> dict:
     import pandas
 
     data = _data(folder, system, mace=False)
-    out = folder / f"allegro-{system}-{head}-{seed}".replace(" ", "")
-    where = ["-cp", str(HERE.parents[1] / "configs"), "-cn", _ALLEGRO[system][head]]
-    test = [f"+data.test_file_path={data}/test.extxyz", "+data.test_dataloader=${data.val_dataloader}"]
-    test += ["run=[train,test]", "+training_module.test_metrics=${training_module.val_metrics}"]
-    options = [f"data_dir={data}", f"hydra.run.dir={out}", f"seed={seed}", "n_epochs=15"]
-    _program("nequip-train", *where, *options, *test, "trainer.enable_progress_bar=false")
+    out = folder / re.sub(r"[^\w.-]+", "_", f"{backbone}-{system}-{head}-{seed}")
+    settings = _BACKBONES[backbone]
+    config = settings["configs"][0 if head == "stock" else 1]
+    test = [] if backbone == "etgnn" else [f"+data.test_file_path={data}/test.extxyz"]
+    options = [f"data_dir={data}", f"hydra.run.dir={out}", f"seed={seed}", *_NEQUIP, *settings["options"]]
+    options += [*_SYSTEMS[system], *test, *_NEQUIP_HEADS[head]]
+    _program("nequip-train", "-cp", str(HERE.parents[1] / "configs"), "-cn", config, *options)
     rows = pandas.concat([pandas.read_csv(path) for path in sorted(out.rglob("metrics.csv"))])
-    energy, force = (
-        1000 * rows[f"test0_epoch/{name}"].dropna().iloc[-1] for name in ("per_atom_energy_mae", "forces_mae")
-    )
-    return {"energy": round(energy, 4), "force": round(force, 3), "measure": "MAE", "off_grid": None}
+    off = [name for name in rows.columns if name.startswith("off_grid/")]
+    said = ", ".join(f"{name.split('/', 1)[1]} {100 * rows[name].dropna().iloc[-1]:.1f} %" for name in off)
+    errors = {kind: _last(rows, name) for kind, name in _MEASURED[backbone == "etgnn"].items()}
+    return {**errors, "measure": "MAE", "off_grid": said or None}
+
+
+_MEASURED = (
+    {"energy": "test0_epoch/per_atom_energy_mae", "force": "test0_epoch/forces_mae"},
+    {"tensor": "test2_epoch/mae"},
+)
+
+
+def _last(rows: pandas.DataFrame, name: str) -> float:
+    """The last value of a column, in thousandths of its unit."""
+    return round(1000 * float(rows[name].dropna().iloc[-1]), 4)
 
 
 def report(found: list[dict]) -> str:
     """Writes the table: mean and standard deviation over the seeds, and the mean ratio to the stock head."""
-    lines = ["| backbone, system | head | seeds | F (meV/Å) | E (meV/atom) | F, ratio to stock | E, ratio |"]
+    lines = [
+        "| backbone, system | head | seeds | F (meV/Å), or 0.001 e | E (meV/atom) | F, ratio | E, ratio |"
+    ]
     lines.append("|---|---|---|---:|---:|---:|---:|")
     found = sorted(found, key=_place)
     for (backbone, system), group in itertools.groupby(found, key=lambda record: _place(record)[:2]):
@@ -139,17 +213,18 @@ def report(found: list[dict]) -> str:
             runs = list(runs)
             seeds = ", ".join(str(r["seed"]) for r in runs)
             cells = [f"{backbone}, {system}, {runs[0]['measure']}", head, seeds]
-            cells += [_spread([r[kind] for r in runs], "{:.3g}") for kind in ("force", "energy")]
+            kinds = ("force", "energy") if "force" in runs[0] else ("tensor", None)
+            cells += [_spread([r[kind] for r in runs], "{:.3g}") if kind else "" for kind in kinds]
             paired = [r for r in runs if r["seed"] in stock]
-            for kind in ("force", "energy"):
-                ratios = [r[kind] / stock[r["seed"]][kind] for r in paired]
+            for kind in kinds:
+                ratios = [r[kind] / stock[r["seed"]][kind] for r in paired] if kind else []
                 cells.append(_spread(ratios, "{:.2f}") if head != "stock" and ratios else "")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _place(record: dict) -> tuple:
-    heads = list(_MACE_HEADS)
+    heads = list(dict.fromkeys([*_MACE_HEADS, *_NEQUIP_HEADS]))
     return record["backbone"], record["system"], heads.index(record["head"]), record["seed"]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kan_heads.cli import eam_md
+from kan_heads.cli.options import given, names_options
 from kan_heads.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,17 +27,22 @@ Output = Annotated[str, typer.Option("--out", "-o", help="Potential to write, *.
 
 
 @app.command()
+@names_options()
 def train(
     data: Annotated[str, typer.Argument(help="Labelled structures of one element, e.g. extxyz; eV, Å.")],
     out: Output = "potential.json",
-    kind: Annotated[str, typer.Option(help="eam, or pair for a pair potential.")] = "eam",
-    cutoff: Annotated[float, typer.Option(help="Å.")] = 6.0,
+    kind: Annotated[str | None, typer.Option(help="eam (default), or pair for a pair potential.")] = None,
+    cutoff: Annotated[float | None, typer.Option(help="Å; default 6.")] = None,
     inner: Annotated[
         float | None, typer.Option(help="Å, where the grids start; default 0.9 of the shortest distance.")
     ] = None,
-    grid_size: Annotated[int, typer.Option(help="Intervals of the grids over distances.")] = 16,
-    density_grid_size: Annotated[int, typer.Option(help="Intervals of the grid over densities.")] = 12,
-    order: Annotated[int, typer.Option(help="Order of the B-splines, 3 to 5.")] = 3,
+    grid_size: Annotated[
+        int | None, typer.Option(help="Intervals of the grids over distances; default 16.")
+    ] = None,
+    density_grid_size: Annotated[
+        int | None, typer.Option(help="Intervals of the grid over densities; default 12.")
+    ] = None,
+    order: Annotated[int | None, typer.Option(help="Order of the B-splines, 3 to 5; default 3.")] = None,
     cohesive_energy: Annotated[
         float | None,
         typer.Option(
@@ -56,39 +62,60 @@ def train(
         str | None,
         typer.Option(help="KEY=VALUE of structures relaxed at their cells with positions not known."),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of least squares; the atoms are relaxed between.")] = 8,
-    energy_tolerance: Annotated[float, typer.Option(help="meV per atom.")] = 1.0,
-    stress_tolerance: Annotated[float, typer.Option(help="GPa that count as much.")] = 0.2,
-    stress_weight: Annotated[float, typer.Option(help="Factor of the stresses; 0: energies alone.")] = 1.0,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="Rounds of least squares; the atoms are relaxed between; default 8."),
+    ] = None,
+    energy_tolerance: Annotated[float | None, typer.Option(help="meV per atom; default 1.")] = None,
+    stress_tolerance: Annotated[
+        float | None, typer.Option(help="GPa that count as much; default 0.2.")
+    ] = None,
+    stress_weight: Annotated[
+        float | None, typer.Option(help="Factor of the stresses; 0: energies alone; default 1.")
+    ] = None,
     softening: Annotated[
-        float, typer.Option(help="meV per atom above the lowest structure that double the tolerances.")
-    ] = 50.0,
-    smoothness: Annotated[float, typer.Option(help="Price of curvature of the functions.")] = 1e-4,
+        float | None,
+        typer.Option(help="meV per atom above the lowest structure that double the tolerances; default 50."),
+    ] = None,
+    smoothness: Annotated[
+        float | None, typer.Option(help="Price of curvature of the functions; default 0.0001.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
 ) -> None:
     """Fits a potential to energies and stresses; the split keeps groups of like structures together."""
-    from kan_heads.eam.config import EAMConfig
+    from kan_heads.eam.config import KINDS, EAMConfig
     from kan_heads.eam.data import read_labelled, split_by_group
     from kan_heads.eam.fitting import fit_potential
     from kan_heads.eam.training import FitSettings
     from kan_heads.elastic import GPA
+    from kan_heads.kan.config import unknown_name
+    from kan_heads.lammps.settings import check_output
+    from kan_heads.locks import claimed
 
-    _check_output(out, data)
-    settings = FitSettings(
+    if not out.endswith(".json"):
+        raise ConfigError(f"--out {out}: a potential is a JSON file; call it *.json")
+    check_output("--out", out, (data,))
+    if kind not in (None, *KINDS):
+        raise unknown_name("--kind", kind, KINDS)
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: must be 0 or more")
+    settings = given(
+        FitSettings,
         rounds=rounds,
-        energy_tolerance=1e-3 * energy_tolerance,
-        stress_tolerance=stress_tolerance / GPA,
+        energy_tolerance=None if energy_tolerance is None else 1e-3 * energy_tolerance,
+        stress_tolerance=None if stress_tolerance is None else stress_tolerance / GPA,
         stress_weight=stress_weight,
-        softening=1e-3 * softening,
+        softening=None if softening is None else 1e-3 * softening,
         smoothness=smoothness,
     )
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        frames = read_labelled(data, group or (), relax, stress=stress_weight > 0)
+        frames = read_labelled(data, group or (), relax, stress=settings.stress_weight > 0)
     for note in notes:
         typer.echo(f"warning: {note.message}", err=True)
     parts = split_by_group(frames, seed=seed)
-    config = EAMConfig(
+    config = given(
+        EAMConfig,
         element=frames[0].atoms.get_chemical_symbols()[0],
         kind=kind,
         cutoff=cutoff,
@@ -103,9 +130,10 @@ def train(
     def say(number: int, of_train: float, of_validation: float) -> None:
         typer.echo(f"round {number}: loss {of_train:.5g}, validation {of_validation:.5g}")
 
-    potential, errors = fit_potential(config, parts, settings, cohesive_energy, bulk_modulus, say)
-    potential.history["data"] = Path(data).name
-    potential.save(out)
+    with claimed(out, is_folder=False):
+        potential, errors = fit_potential(config, parts, settings, cohesive_energy, bulk_modulus, say)
+        potential.history["data"] = Path(data).name
+        potential.save(out)
     for name, error in errors.items():
         stress = f", stress {error.stress:.3f} GPa ({error.n_stresses})" if error.n_stresses else ""
         typer.echo(f"{name:10s} MAE: energy {error.energy:.3f} meV/atom ({error.n_frames}){stress}")
@@ -122,16 +150,6 @@ def _inner(frames: list[Frame]) -> float:
     raise ConfigError("no two atoms of the data are within 16 Å; a potential has nothing to learn there")
 
 
-def _check_output(out: str, data: str) -> None:
-    path = Path(out)
-    if not out.endswith(".json"):
-        raise ConfigError(f"--out {out}: a potential is a JSON file; call it *.json")
-    if path.resolve() == Path(data).resolve():
-        raise ConfigError(f"--out {out}: is the file of the data; name another")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--out {out}: there is no folder {path.parent}; make it first")
-
-
 @app.command()
 def plot(
     potential: Annotated[str, typer.Argument(help="What kan-heads eam train wrote.")],
@@ -140,9 +158,11 @@ def plot(
     """Draws the learned functions, with the distance of the lowest pair energy."""
     from kan_heads.eam import load_potential
     from kan_heads.eam.plots import draw_functions
+    from kan_heads.lammps.settings import check_output
 
-    if not out.endswith((".png", ".pdf", ".svg")) or not Path(out).parent.is_dir():
-        raise ConfigError(f"--out {out}: name a picture, *.png, in a folder that exists")
+    if not out.endswith((".png", ".pdf", ".svg")):
+        raise ConfigError(f"--out {out}: is no picture; call it *.png, *.pdf or *.svg")
+    check_output("--out", out)
     draw_functions(load_potential(potential), out)
     typer.echo(f"written: {out}")
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kan_heads.cli.options import given, names_options
 from kan_heads.cli.stage import stage
 from kan_heads.data.progress import PatientBar
 from kan_heads.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from kan_heads.eam import Potential
 
-_T = TypeVar("_T")
 _Potential = Annotated[str, typer.Argument(help="What kan-heads eam train wrote.")]
 _Out = Annotated[Path, typer.Option(help="Folder for results; a run that was killed goes on there.")]
 _Structure = Annotated[
@@ -30,6 +31,7 @@ _Seed = Annotated[int, typer.Option(help="Seed of the velocities.")]
 _Timestep = Annotated[float | None, typer.Option(help="fs; default 2.")]
 
 
+@names_options(n="points", n_rho="points", n_r="points")
 def export(
     potential: _Potential,
     out: Annotated[Path, typer.Option(help="File to write; for overlay a folder.")],
@@ -47,10 +49,12 @@ def export(
 
     They run wherever LAMMPS does: under MPI, with -sf omp on threads, with -sf kk on GPUs.
     """
+    from kan_heads.data.reading import read_frames
     from kan_heads.eam import load_potential
     from kan_heads.eam.export import export as write
 
     loaded = load_potential(potential)
+    structures = [] if structure is None else [atoms for _, atoms in read_frames(structure, ":")]
     try:
         made = write(loaded, form, out, inner, points)
     except OSError as error:
@@ -58,10 +62,10 @@ def export(
     for line in ["units metal", *made.commands()]:
         typer.echo(line)
     typer.echo(f"written: {made.file}, {made.example}", err=True)
-    if structure is not None:
-        _check_structures(structure, made, loaded)
+    _check_distances(structure, structures, made, loaded)
 
 
+@names_options(hot="to")
 def heat(
     potential: _Potential,
     out: _Out,
@@ -89,7 +93,7 @@ def heat(
     from kan_heads.eam.heating import heat as run
 
     standard = (*HeatingSettings.distributions[:-1], max(to - 100.0, 300.0))
-    settings = _settings(
+    settings = given(
         HeatingSettings.quick if quick else HeatingSettings,
         size=size,
         rate=rate,
@@ -117,6 +121,7 @@ def heat(
     typer.echo(f"written: {out}/heating.json, heating.csv, heating.png, rdf.csv, rdf.png")
 
 
+@names_options()
 def melt(
     potential: _Potential,
     out: _Out,
@@ -145,7 +150,7 @@ def melt(
     from kan_heads.eam.coexistence import CoexistenceSettings
     from kan_heads.eam.coexistence import melt as coexist
 
-    settings = _settings(
+    settings = given(
         CoexistenceSettings.quick if quick else CoexistenceSettings,
         guess=guess,
         run=run,
@@ -180,11 +185,6 @@ def melt(
     typer.echo(f"written: {out}/coexistence.json, coexistence.png")
 
 
-def _settings(make: Callable[..., _T], **options: Any) -> _T:
-    """Settings with the options that were given; the others keep their defaults."""
-    return make(**{name: value for name, value in options.items() if value is not None})
-
-
 class _Bar:
     """A bar of the present stage, started anew where the number of steps begins anew."""
 
@@ -214,15 +214,14 @@ def _load(potential: str, out: Path) -> Potential:
     return load_potential(potential)
 
 
-def _check_structures(path: str, made: Any, loaded: Potential) -> None:
+def _check_distances(path: str | None, structures: list[Atoms], made: Any, loaded: Potential) -> None:
     import warnings
 
-    from kan_heads.data.reading import read_frames
     from kan_heads.eam.export import check_range
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for number, (_, atoms) in enumerate(read_frames(path, ":")):
+        for number, atoms in enumerate(structures):
             for table in (made, loaded):
                 found = check_range(table, atoms)
                 if found is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kan_heads.data.reading import AS_NAMED
 from kan_heads.data.unpack import unpack_zip
 from kan_heads.errors import DataError, first_line
 
@@ -81,7 +82,7 @@ def _read(path: Path, expected: int) -> list[Atoms]:
     import ase.io
 
     try:
-        frames = ase.io.read(path, index=":")
+        frames = ase.io.read(path, index=":", **AS_NAMED)
     except Exception as e:  # ASE's parsers raise whatever the damage leads them to
         raise DataError(f"{path} cannot be read ({type(e).__name__}: {e}); fetch it again") from e
     if len(frames) != expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kan_heads.eam.batch import boxed
+from kan_heads.data.structure import boxed
 from kan_heads.eam.potential import Potential
 from kan_heads.errors import ConfigError
+from kan_heads.lammps.names import quoted
+from kan_heads.writing import write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,8 +47,11 @@ class Export:
 
         Args:
             folder: where the file is looked for; None if LAMMPS is started where it lies.
+
+        Raises:
+            ConfigError: if LAMMPS cannot read the name, see :func:`kan_heads.lammps.names.check_name`.
         """
-        name = self.file.name if folder is None else f'"{Path(folder) / self.file.name}"'
+        name = quoted(self.file.name if folder is None else Path(folder) / self.file.name)
         return [template.replace("{file}", name) for template in self.templates]
 
 
@@ -63,7 +69,7 @@ def export(
 
     Raises:
         ConfigError: if the style is unknown or does not fit the potential or the options, a folder stands
-            where a file is to be written or the reverse, or nothing was fitted.
+            where a file is to be written or the reverse, LAMMPS cannot read the name, or nothing was fitted.
         OSError: if nothing can be written there.
     """
     from kan_heads.eam.setfl import write_setfl
@@ -79,7 +85,6 @@ def export(
         raise ConfigError(f"--out {path}: is a file; overlay writes a folder")
     if style != "overlay" and path.is_dir():
         raise ConfigError(f"--out {path}: is a folder; name a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
     if style == "eam/fs":
         return write_setfl(potential, path, n + 1, n + 1)
     write = write_table if style == "table" else write_overlay
@@ -138,18 +143,30 @@ def numbers(values: np.ndarray, per_line: int = 5) -> str:
     return "\n".join(rows) + "\n"
 
 
-def with_example(potential: Potential, made: Export) -> Export:
-    """Writes ``in.<element>`` beside a file: the lines to paste on top, and a small run that uses them."""
+def save(potential: Potential, made: Export, text: str, example: bool) -> Export:
+    """Writes a file, makes the folders above it, and adds an example if that is wanted.
+
+    Raises:
+        ConfigError: if LAMMPS cannot read the name; nothing is written then.
+    """
+    made.commands()  # refuses the name
+    write_text(made.file, text)
+    return _with_example(potential, made) if example else made
+
+
+def _with_example(potential: Potential, made: Export) -> Export:
+    """Writes ``in.<file>`` beside a file: the lines to paste on top, and a small run that uses them."""
     element, example = potential.config.element, made.file.with_name(f"in.{made.file.name}")
+    script = shlex.quote(example.name)
     paste = ["units metal", *made.commands()]
     text = [
         f"# {origin(potential)}.",
         "# Units metal: eV, Angstrom, ps, bar. To use it in a script of yours, paste after the box is made:",
         *(f"#     {line}" for line in paste),
-        "# Run it:              lmp -in " + example.name,
-        "# 8 processes:         mpirun -np 8 lmp -in " + example.name,
-        "# 4 threads (OPENMP):  lmp -sf omp -pk omp 4 -in " + example.name,
-        "# A GPU (KOKKOS):      lmp -k on g 1 -sf kk -in " + example.name,
+        "# Run it:              lmp -in " + script,
+        "# 8 processes:         mpirun -np 8 lmp -in " + script,
+        "# 4 threads (OPENMP):  lmp -sf omp -pk omp 4 -in " + script,
+        "# A GPU (KOKKOS):      lmp -k on g 1 -sf kk -in " + script,
         "",
         "units metal",
         "boundary p p p",
@@ -172,7 +189,7 @@ def with_example(potential: Potential, made: Export) -> Export:
         "fix integrate all npt temp 300 300 0.2 aniso 0 0 2.0",
         "run 1000",
     ]
-    example.write_text("\n".join(text) + "\n", encoding="utf-8")
+    write_text(example, "\n".join(text) + "\n")
     return dataclasses.replace(made, example=example)
 
 

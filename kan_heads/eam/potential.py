@@ -15,6 +15,7 @@ from kan_heads.eam.batch import Batch
 from kan_heads.eam.config import EAMConfig
 from kan_heads.eam.functions import DensityFunction, EmbeddingFunction, PairFunction
 from kan_heads.errors import ConfigError, first_line
+from kan_heads.writing import write_text
 
 Parameters = Mapping[str, Tensor]
 
@@ -146,7 +147,7 @@ class Potential(torch.nn.Module):
             "history": self.history,
             "state": self.numbers(),
         }
-        Path(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_text(Path(path), json.dumps(record, indent=1) + "\n")
 
 
 def load_potential(path: str | Path) -> Potential:

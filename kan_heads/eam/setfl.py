@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kan_heads.eam.export import Export, check_fitted, numbers, origin, reference_crystal, with_example
+from kan_heads.eam.export import Export, check_fitted, numbers, origin, reference_crystal, save
 from kan_heads.eam.potential import Potential
-from kan_heads.errors import ConfigError
+from kan_heads.errors import SettingError
 
 # Nodes of F beyond density_range. LAMMPS goes on linearly from the slope at the last node, which is a
 # backward difference: with some straight piece before it, that slope is exact.
@@ -30,7 +30,7 @@ def write_setfl(
 
     Args:
         potential: fitted; a pair potential gets zeros for F and f.
-        path: file to write, e.g. ``Ru.eam.fs``.
+        path: file to write, e.g. ``Ru.eam.fs``; folders above it are made.
         n_rho: nodes of F.
         n_r: nodes of f and of r phi, from 0 to the cutoff.
         example: write an input script ``in.<file>`` beside it.
@@ -39,14 +39,17 @@ def write_setfl(
         The file and the lines of the input script.
 
     Raises:
-        ConfigError: if the potential was never fitted, or there are too few nodes.
+        ConfigError: if the potential was never fitted, there are too few nodes, or LAMMPS cannot read the
+            name.
 
     Source: LAMMPS manual, ``pair_style eam``; Finnis and Sinclair, Philos. Mag. A 50, 45 (1984).
     """
     check_fitted(potential)
-    if min(n_rho, n_r) < 100:
-        raise ConfigError(f"n_rho {n_rho}, n_r {n_r}: a setfl file needs at least 100 nodes of each")
-    config, path = potential.config, Path(path)
+    for name, nodes in (("n_rho", n_rho), ("n_r", n_r)):
+        if nodes < 100:
+            raise SettingError(name, str(nodes), "must be at least 100, the nodes of a function")
+    config = potential.config
+    made = Export(Path(path), ("pair_style eam/fs", f"pair_coeff * * {{file}} {config.element}"), inner=0.0)
     step_rho = config.density_range / (n_rho - 1 - _BEYOND)
     step_r = config.cutoff / (n_r - 1)
     rho = torch.arange(n_rho, dtype=torch.float64) * step_rho  # (n_rho,)
@@ -60,13 +63,11 @@ def write_setfl(
     structure, a, _ = reference_crystal(config.element)
     header = [
         f"# UNITS: metal CONTRIBUTOR: kan-heads; {origin(potential)}",
-        f"# pair_style eam/fs; pair_coeff * * {path.name} {config.element}",
+        f"# {'; '.join(made.commands())}",
         f"# F(rho) in eV, linear beyond rho = {config.density_range:g}; f(r) without unit; r*phi(r) in eV A",
         f"1 {config.element}",
         f"{n_rho} {step_rho!r} {n_r} {step_r!r} {config.cutoff!r}",
         f"{config.atomic_number} {config.mass!r} {a:.6g} {structure}",
     ]
     blocks = "".join(numbers(np.asarray(block)) for block in (embedding, density, r_phi))
-    path.write_text("\n".join(header) + "\n" + blocks, encoding="utf-8")
-    made = Export(path, ("pair_style eam/fs", f"pair_coeff * * {{file}} {config.element}"), inner=0.0)
-    return with_example(potential, made) if example else made
+    return save(potential, made, "\n".join(header) + "\n" + blocks, example)

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kan_heads.eam.export import Export, check_fitted, origin, with_example
+from kan_heads.eam.export import Export, check_fitted, origin, save
 from kan_heads.eam.potential import Potential
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, SettingError
 
 # Å; a central difference of fourth order is then right to about 1e-10 of the energy's size.
 _STEP = 1e-4
@@ -49,7 +49,7 @@ def write_table(
 
     Args:
         potential: fitted, of kind ``pair``.
-        path: file to write, e.g. ``Ru.table``.
+        path: file to write, e.g. ``Ru.table``; folders above it are made.
         inner: where the table starts, Å; LAMMPS stops if two atoms come closer. Default: half of
             where the grids start.
         n: lines.
@@ -59,7 +59,8 @@ def write_table(
         The file and the lines of the input script.
 
     Raises:
-        ConfigError: if the potential was never fitted or has a density, or the range is empty.
+        ConfigError: if the potential was never fitted or has a density, the range is empty, or LAMMPS cannot
+            read the name.
 
     Source: LAMMPS manual, ``pair_style table``.
     """
@@ -82,7 +83,7 @@ def write_overlay(
 
     Args:
         potential: fitted, of kind ``pair``.
-        folder: gets ``<element>.overlay.table`` and an input script.
+        folder: gets ``<element>.overlay.table`` and an input script; it is made.
         lennard_jones: parameters.
         inner: see :func:`write_table`.
         n: lines.
@@ -93,9 +94,7 @@ def write_overlay(
     Source: An and Yeo, Int. J. AI Mater. Design 2(1), 21 (2025), sections 2.1 and 3.2.2.
     """
     _check(potential)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{potential.config.element}.overlay.table"
+    path = Path(folder) / f"{potential.config.element}.overlay.table"
     part = lennard_jones or LennardJones(0.1, _lowest(potential) / 2 ** (1 / 6))
     return _write(potential, path, inner, n, part, example=True)
 
@@ -149,11 +148,11 @@ def _write(
     _check(potential)
     config = potential.config
     inner = 0.5 * config.inner if inner is None else inner
-    if not 0.0 < inner < config.cutoff or n < 100:
-        raise ConfigError(
-            f"a table from {inner:g} Å to the cutoff, {config.cutoff:g} Å, with {n} lines: start it between "
-            "0 and the cutoff, with at least 100 lines"
-        )
+    if not 0.0 < inner < config.cutoff:
+        problem = f"must lie between 0 and the cutoff, {config.cutoff:g} Å: there a table starts"
+        raise SettingError("inner", f"{inner:g} Å", problem)
+    if n < 100:
+        raise SettingError("n", str(n), "must be at least 100, the lines of a table")
     r = torch.linspace(inner**2, config.cutoff**2, n, dtype=torch.float64).sqrt()  # (n,)
     energy, force = energies_and_forces(potential, r, without)  # (n,), (n,)
     ends = torch.tensor([inner, config.cutoff - 1e-9], dtype=torch.float64)
@@ -174,7 +173,6 @@ def _write(
     ]
     columns = zip(r.tolist(), energy.tolist(), force.tolist(), strict=True)
     lines += [f"{k} {x:.15g} {e:.16e} {f:.16e}" for k, (x, e, f) in enumerate(columns, 1)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if without is None:
         templates = (f"pair_style table spline {n}", f"pair_coeff * * {{file}} {keyword}")
     else:
@@ -183,8 +181,7 @@ def _write(
             f"pair_coeff * * table {{file}} {keyword}",
             f"pair_coeff * * lj/cut {without.epsilon!r} {without.sigma!r}",
         )
-    made = Export(path, templates, inner)
-    return with_example(potential, made) if example else made
+    return save(potential, Export(path, templates, inner), "\n".join(lines) + "\n", example)
 
 
 def _lowest(potential: Potential) -> float:

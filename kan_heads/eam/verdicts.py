@@ -95,7 +95,7 @@ def next_guess(tried: list[dict[str, Any]]) -> float:
     return 0.95 * min(high) if high else 1.05 * max(low)
 
 
-def conclusion(tried: Sequence[dict[str, Any]]) -> dict[str, float | bool | None]:
+def conclusion(tried: list[dict[str, Any]]) -> dict[str, float | bool | None]:
     """Draws from all attempts what :func:`kan_heads.eam.coexistence.melt` returns of the melting point."""
     last = tried[-1]
     found = last["outcome"] == "coexistence"

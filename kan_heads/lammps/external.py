@@ -15,8 +15,14 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
 from kan_heads.errors import DataError, KanHeadsError, ModelError, first_line
 from kan_heads.lammps.cells import Frame, box_matrix
+from kan_heads.lammps.images import Images
+from kan_heads.lammps.names import PATTERNS, check_name, quoted
 
 _FIX = "model"
+# Positions that are not wrapped; LAMMPS' own xu yu zu end at 512 cells.
+_PLACE = "d2_place"
+# Steps between two looks at LAMMPS' counts of cells; no atom that LAMMPS keeps crosses ten in one.
+_LOOK = 50
 _PS = 1000 * units.fs
 
 
@@ -70,6 +76,7 @@ class ExternalForces:
         self._atoms.calc = calculator
         self._periodic = bool(atoms.pbc.all())
         self._error: BaseException | None = None
+        self._dump_every: int | None = None
         self.has_pressure = False
         with self._explained():
             self._evaluate()
@@ -105,19 +112,36 @@ class ExternalForces:
         if self._error is not None:
             raise self._error
 
+    def dump(self, path: str, every: int) -> None:
+        """Writes a trajectory: elements, positions that are not wrapped, velocities and forces.
+
+        Args:
+            path: file, in LAMMPS' format.
+            every: steps from one frame to the next.
+
+        Raises:
+            ConfigError: if LAMMPS cannot write a file of that name.
+        """
+        check_name("--dump", path, PATTERNS)
+        self._dump_every = every
+        self.command(f"fix place all property/atom {_PLACE} 3")
+        places = [f"{_PLACE}[{k}]" for k in (1, 2, 3)]
+        columns = f"id type element {' '.join(places)} vx vy vz fx fy fz"
+        self.command(f"dump frames all custom {every} {quoted(path)} {columns}")
+        names = " ".join(f"colname {a} {b}" for a, b in zip(places, ("xu", "yu", "zu"), strict=True))
+        elements = " ".join(self.element_names)
+        self.command(f"dump_modify frames sort id element {elements} format float %.10g {names}")
+
     def atoms(self) -> Atoms:
         """The present structure with momenta, in the frame of the first one; atoms are not wrapped."""
         n = len(self._atoms)
         order = self._array("id", n).ravel() - 1
         box, low = self._box()
-        images = self._lmp.decode_image_flags
-        shifts = np.array([images(int(flag)) for flag in self._array("image", n).ravel()])  # (n, 3)
-        # Rows of the box where nothing is periodic are never counted: their images are 0.
         positions, velocities = np.empty((n, 3)), np.empty((n, 3))
-        positions[order] = self._array("x", n) - low + shifts @ box
-        velocities[order] = self._array("v", n)
+        positions[order], velocities[order] = self._array("x", n) - low, self._array("v", n)
         now = self._structure(box)
-        now.positions = self.frame.to_ase(positions)
+        # Rows of the box where nothing is periodic are never counted: their images are 0.
+        now.positions = self.frame.to_ase(positions + self._images.follow() @ box)
         now.set_velocities(self.frame.to_ase(velocities) / _PS)
         return now
 
@@ -130,7 +154,9 @@ class ExternalForces:
 
     def _create(self, tilted: bool) -> None:
         frame, atoms = self.frame, self._atoms
-        positions = frame.to_lammps(atoms.positions)
+        places = frame.to_lammps(atoms.positions)
+        # LAMMPS would go back cell by cell.
+        positions = places - np.floor(places @ np.linalg.inv(frame.box)) * frame.pbc @ frame.box
         low, high = frame.bounds(positions)
         ends = " ".join(f"{float(a)!r} {float(b)!r}" for a, b in zip(low, high, strict=True))
         shape, tilts = "block", ""
@@ -160,19 +186,10 @@ class ExternalForces:
         )
         if made != len(atoms):
             raise ModelError(f"LAMMPS took {made} of {len(atoms)} atoms; please report this structure")
-        self._count_images(positions)
+        self._images = Images(self._lmp, places, frame.box)
         self.command(f"fix {_FIX} all external pf/callback 1 1")
         self.command(f"fix_modify {_FIX} energy yes virial yes")
         self._lmp.set_fix_external_callback(_FIX, self._callback)
-
-    def _count_images(self, positions: np.ndarray) -> None:
-        """Tells LAMMPS, which has wrapped the atoms into its box, in which image of it they were."""
-        n = len(positions)
-        order = self._array("id", n).ravel() - 1
-        shifts = (positions[order] - self._array("x", n)) @ np.linalg.inv(self.frame.box)
-        encode, flags = self._lmp.encode_image_flags, self._array("image", n).ravel()
-        for i, (a, b, c) in enumerate(np.rint(shifts).astype(int).tolist()):
-            flags[i] = encode(a, b, c)
 
     def _callback(
         self, _: object, step: int, n_local: int, tags: np.ndarray, x: np.ndarray, forces: np.ndarray
@@ -194,6 +211,10 @@ class ExternalForces:
                 "--timestep, or look whether the model knows such structures"
             )
         box, low = self._box()
+        if self._dump_every is not None and self.step % self._dump_every == 0:
+            self._array(_PLACE, n_local)[:] = x + (self._images.follow() @ box)[order]
+        elif self.step % _LOOK == 0:
+            self._images.follow()
         positions = np.empty_like(self._atoms.positions)
         positions[order] = self.frame.to_ase(x - low)
         if self._periodic:
@@ -272,4 +293,7 @@ class ExternalForces:
 def _complaint(error: Exception) -> str:
     """What LAMMPS says, without its source files."""
     text = str(error).strip().splitlines()[:1] or [type(error).__name__]
-    return re.sub(r"^ERROR( on proc \d+)?: *|\s*\(src/\S+\)|\s*\(\S+\.cpp:\d+\)", "", text[0]).strip()
+    found = re.sub(r"^ERROR( on proc \d+)?: *|\s*\(src/\S+\)|\s*\(\S+\.cpp:\d+\)", "", text[0]).strip()
+    if "tilted box too far" in found:
+        found += "; start from a cell that leans less, e.g. that of ase.geometry.minkowski_reduce"
+    return found

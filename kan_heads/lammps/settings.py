@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from kan_heads.errors import ConfigError
+from kan_heads.lammps.names import PATTERNS, check_name
 
 ENSEMBLES = ("nvt", "nve", "npt")
 COUPLINGS = ("iso", "aniso", "tri")
@@ -76,8 +77,9 @@ class Settings:
         for option, path in (("--dump", self.dump), ("--log", self.log)):
             if path is not None:
                 check_output(option, path)
-                if set(path) & set("\"'*%$"):
-                    raise ConfigError(f"{option} {path}: LAMMPS reads \" ' * % $ as signs; use another name")
+        if self.dump is not None:
+            # Dynamics give the name in single quotes. That of the log is no part of LAMMPS' input.
+            check_name("--dump", self.dump, PATTERNS + "'")
         if self.dump is not None and not self.dump.endswith(".lammpstrj"):
             raise ConfigError(f"--dump {self.dump}: holds a trajectory of LAMMPS; call it *.lammpstrj")
 
@@ -95,8 +97,7 @@ class Settings:
         if self.ensemble == "npt":
             pressure, coupling = values["pressure"], values["coupling"]
             # A flipped cell is the same crystal, but no longer the cell of the input.
-            flip = " flip no" if coupling == "tri" else ""
-            command += f" {coupling} {pressure!r} {pressure!r} {values['pdamp'] / 1000!r}{flip}"
+            command += f" {coupling} {pressure!r} {pressure!r} {values['pdamp'] / 1000!r} flip no"
         return command
 
     def as_dict(self) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def read(path: str | Path | None = None) -> Structures:
     Raises:
         DataError: the file is missing or damaged, or its frames are not the set that is expected.
     """
+    from kan_heads.data.reading import iter_frames
     from kan_heads.data.sources import read_ru
 
     path = find() if path is None else Path(path)
@@ -89,9 +90,7 @@ def read(path: str | Path | None = None) -> Structures:
         )
     groups = read_ru([path], Path()).groups
     assert groups is not None
-    import ase.io
-
-    frames = ase.io.read(path, index=":")
+    frames = list(iter_frames(path))
     for number, atoms in enumerate(frames):
         found = atoms.calc.results if atoms.calc is not None else {}
         if "energy" not in found or "forces" not in found:

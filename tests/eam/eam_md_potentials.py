@@ -10,6 +10,22 @@ from ase.build import bulk, fcc111
 from kan_heads.eam import EAMConfig, Potential
 from kan_heads.eam.functions import envelope, zbl
 
+#: Names that LAMMPS reads otherwise where they stand without quotes.
+SIGNS = [
+    "Ru v2",
+    "Ru#2",
+    "Ru$1",
+    "Ru${x}$(1+1)",
+    "Ru&",
+    "Ru's",
+    "Ru*%",
+    "Ru (1)",
+    "-Ru",
+    "Ru;`x`",
+    "Ru\\",
+    " Ru ",
+]
+
 
 def random_potential(kind, seed=0):
     """Functions of no particular shape, all terms of similar size."""

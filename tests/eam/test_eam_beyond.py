@@ -78,7 +78,7 @@ def test_rules_count_less_than_labels():
 
 @pytest.mark.parametrize("modulus", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bulk_modulus_that_is_none_is_refused(modulus):
-    with pytest.raises(ConfigError, match="bulk modulus"):
+    with pytest.raises(ConfigError, match="bulk_modulus"):
         rose_frames(LOWEST, COHESIVE, modulus)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("matscipy", reason="needs the extra [ru]")
 
 from ase import Atoms
 from ase.build import bulk
-from eam_md_potentials import copper, random_potential
+from eam_md_potentials import SIGNS, copper, random_potential
 
 from kan_heads.eam import EAMConfig, Potential
 from kan_heads.eam.ase_calculator import EAMCalculator
@@ -127,6 +128,7 @@ def test_a_refused_export_leaves_nothing(tmp_path):
     for style, options, text in (
         ("eam", {}, "--format"),
         ("eam/fs", {"inner": 1.0}, "--inner: .* starts at 0"),
+        ("eam/fs", {"n": 20}, "must be at least 100"),
     ):
         with pytest.raises(ConfigError, match=text):
             export(potential, style, new / "Ru", **options)
@@ -138,12 +140,53 @@ def test_a_refused_export_leaves_nothing(tmp_path):
         export(random_potential("pair"), "overlay", tmp_path / "file")
 
 
+@pytest.mark.parametrize("name", SIGNS)
+@pytest.mark.parametrize(("style", "kind"), [("eam/fs", "eam"), ("table", "pair")])
+def test_the_example_tells_a_shell_its_own_name(tmp_path, name, style, kind):
+    made = export(random_potential(kind), style, tmp_path / name)
+    lines = [line for line in made.example.read_text().splitlines() if " -in " in line]
+    assert len(lines) == 4
+    for line in lines:
+        assert shlex.split(line.partition(": ")[2])[-1] == made.example.name
+
+
+@pytest.mark.parametrize("name", ["Rü", 'Ru"2', "Ru\n2", "Ru\t2", "Ru\u00a02"])
+def test_names_that_lammps_cannot_read_are_refused_before_anything_is_written(tmp_path, name):
+    eam, pair, new = random_potential("eam"), random_potential("pair"), tmp_path / "new"
+    for write in (
+        lambda: export(eam, "eam/fs", new / name),
+        lambda: export(pair, "table", new / name),
+        lambda: write_setfl(eam, new / name),
+        lambda: write_table(pair, new / name, example=False),
+    ):
+        with pytest.raises(ConfigError, match=r"LAMMPS takes no .* in a name; use another name") as error:
+            write()
+        assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    # The files of an overlay have names of their own, and are read where they lie.
+    made = write_overlay(pair, tmp_path / name)
+    assert "pair_coeff * * table Ru.overlay.table KAN_Ru" in made.commands()
+    with pytest.raises(ConfigError, match="LAMMPS takes no"):
+        made.commands(made.file.parent)
+
+
+def test_whoever_reads_while_a_potential_is_written_anew_reads_the_old_one(tmp_path):
+    first, second = random_potential("pair", seed=0), random_potential("pair", seed=1)
+    made = write_table(first, tmp_path / "Ru.table")
+    with made.file.open() as reader:
+        write_table(second, made.file)
+        _, before = reader.readline(), reader.read()
+    assert before.count("\n") == 10_006
+    assert before not in made.file.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Ru.table", "in.Ru.table"]
+
+
 def test_unfitted_and_unknown_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"never fitted.*kan-heads eam train"):
         export(Potential(EAMConfig(element="Ru")), "eam/fs", tmp_path / "out")
     with pytest.raises(ConfigError, match="valid: eam/fs, overlay, table"):
         export(random_potential("pair"), "meam", tmp_path / "out")
-    with pytest.raises(ConfigError, match="between 0 and the cutoff"):
+    with pytest.raises(ConfigError, match="must lie between 0 and the cutoff"):
         write_table(random_potential("pair"), tmp_path / "out", inner=7.0)
     assert list(tmp_path.iterdir()) == []
 

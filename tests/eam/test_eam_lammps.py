@@ -7,7 +7,7 @@ pytest.importorskip("matscipy", reason="needs the extra [ru]")
 
 from ase import Atoms
 from ase.build import bulk
-from eam_md_potentials import copper, random_potential, structures
+from eam_md_potentials import SIGNS, copper, random_potential, structures
 
 from kan_heads.eam.ase_calculator import EAMCalculator
 from kan_heads.eam.batch import make_batch
@@ -88,6 +88,38 @@ def test_example_inputs_run(tmp_path, monkeypatch, style):
         lmp.file(made.example.name)
         assert 150 < lmp.get_thermo("temp") < 450
         assert -5 < lmp.get_thermo("pe") / lmp.get_natoms() < -1
+
+
+@pytest.mark.parametrize("name", SIGNS)
+@pytest.mark.parametrize("style", ["table", "eam/fs"])
+def test_example_inputs_find_files_of_any_name(tmp_path, monkeypatch, style, name):
+    from kan_heads.eam.native import lammps
+
+    made = export(copper(), style, tmp_path / name, n=1000)
+    monkeypatch.chdir(tmp_path)
+    script = made.example.read_text()
+    assert script.count("minimize 1e-12") == script.count("\nrun 1000") == 1
+    made.example.write_text(script.replace("minimize 1e-12", "#").replace("\nrun 1000", "\nrun 0"))
+    with lammps() as lmp:
+        lmp.file(made.example.name)
+        assert -5 < lmp.get_thermo("pe") / lmp.get_natoms() < -1
+
+
+@pytest.mark.parametrize("folder", [*SIGNS, "a/b c/.."])
+def test_folders_of_any_name(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    atoms = bulk("Cu").repeat(2)
+    made = write_overlay(copper(), folder)
+    assert evaluate(made, atoms).energy == pytest.approx(
+        evaluate(write_table(copper(), "Cu.table"), atoms).energy, abs=1e-5
+    )
+
+
+def test_only_the_way_to_a_folder_must_be_readable(tmp_path, monkeypatch):
+    (tmp_path / "Müller").mkdir()
+    monkeypatch.chdir(tmp_path / "Müller")
+    made = write_table(copper(), "Cu.table")
+    assert evaluate(made, bulk("Cu").repeat(2)).energy < 0
 
 
 def test_relaxed_crystals_are_at_rest(tmp_path):

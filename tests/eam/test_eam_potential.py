@@ -273,7 +273,7 @@ WRONG = {
     "element": [("Xx", "element: 'Xx' is not a chemical symbol"), ("ruthenium", "not a chemical symbol")],
     "kind": [("meam", "valid: eam, pair"), ("eams", "did you mean 'eam'")],
     "cutoff": [(1.5, "cutoff: 1.5 Å must lie beyond inner: 2 Å"), (float("nan"), "cutoff"), (-1.0, "cutoff")],
-    "inner": [(0.0, "inner: 0 Å"), (6.0, "inner: 6 Å")],
+    "inner": [(0.0, "inner: 0 must be above 0"), (6.0, "inner: 6 Å")],
     "order": [(2, "order: 2 must be 3, 4 or 5"), (6, "order: 6")],
     "grid_size": [(0, "grid_size: 0 must be a whole number"), (8.5, r"grid_size: 8\.5")],
     "density_grid_size": [(0, "density_grid_size: 0"), ("12", "density_grid_size: '12'")],

@@ -238,7 +238,7 @@ def test_binding_curve_has_the_depth_and_the_bulk_modulus():
     scale = (stretch - 1) / x
     assert np.allclose(scale, scale[0], rtol=1e-6)
     assert 3.5 / (9 * volume * scale[0] ** 2) * 160.21766208 == pytest.approx(140.0, rel=1e-6)
-    with pytest.raises(ConfigError, match="bulk modulus: -1 GPa must be above 0"):
+    with pytest.raises(ConfigError, match="bulk_modulus: -1 GPa must be above 0"):
         rose_frames(lowest, 3.5, -1.0)
 
 

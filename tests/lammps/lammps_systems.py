@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
+from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
 HERE = pathlib.Path(__file__).parent
@@ -120,6 +121,16 @@ class Failing(EMT):
         self.calls += 1
         if self.calls >= self.at:
             self.then(self)
+
+
+class Forceless(Calculator):
+    """Atoms that do not know of each other."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
 
 
 def bare(numbers="Cu2"):

@@ -3,13 +3,14 @@
 import ase.io
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
-from lammps_systems import SYSTEMS, alloy, bare, moving
+from lammps_systems import SYSTEMS, Forceless, alloy, bare, moving
 
 from kan_heads.lammps import Settings, run
+from kan_heads.lammps.external import ExternalForces
 
 BAR = units.bar
 
@@ -177,6 +178,82 @@ def test_atoms_may_leave_the_cell():
     VelocityVerlet(expected, 1.0 * units.fs).run(300)
     assert expected.positions[1, 0] > 8.0
     np.testing.assert_allclose(result.atoms.positions, expected.positions, rtol=0, atol=1e-4)
+
+
+def far(atoms, seed=0):
+    """Moves atoms by whole cells, further than LAMMPS can count: in 10 bits."""
+    counts = np.random.RandomState(seed).randint(-5000, 5000, size=(len(atoms), 3))
+    counts[:4, 0] = [511, 512, -513, 100_000_000]
+    atoms.positions += counts * atoms.pbc @ atoms.cell.array
+    return atoms
+
+
+@pytest.mark.parametrize("name", ["turned", "left-handed", "slab"])
+def test_atoms_may_start_any_number_of_cells_away(name):
+    near, start = moving(SYSTEMS[name]()), far(moving(SYSTEMS[name]()))
+    settings = Settings(ensemble="nve", steps=20, keep_velocities=True)
+    expected = run(EMT(), near, settings).atoms.positions - near.positions
+    found = run(EMT(), start, settings).atoms.positions - start.positions
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def flying():
+    """Two atoms without forces in a cell that leans; they cross nearly a third of it in each step."""
+    cell = [[3.0, 0.0, 0.0], [1.0, 3.0, 0.0], [0.5, 0.3, 3.0]]
+    atoms = Atoms("Cu2", [[0, 0, 0], [1.5, 1.5, 1.5]], cell=cell, pbc=True)
+    atoms.set_velocities(np.array([[0.9, -0.5, 0.4], [-0.8, 0.4, 0.9]]) / units.fs)
+    return atoms
+
+
+def test_atoms_may_cross_any_number_of_cells():
+    start = flying()
+    result = run(Forceless(), start, Settings(ensemble="nve", keep_velocities=True, steps=3000, thermo=3000))
+    expected = start.positions + 3000 * units.fs * start.get_velocities()
+    assert np.abs(start.cell.scaled_positions(expected)).max() > 1000
+    np.testing.assert_allclose(result.atoms.positions, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("coupling", ["none", "iso", "tri"])
+def test_a_trajectory_ends_where_the_last_structure_is(lmp, tmp_path, coupling):
+    start = far(moving(SYSTEMS["turned"]()))
+    external = ExternalForces(lmp, start, EMT(), tilted=coupling == "tri")
+    ensemble = "nve" if coupling == "none" else "npt"
+    settings = Settings(ensemble=ensemble, coupling=None if coupling == "none" else coupling, pdamp=None)
+    external.command(f"fix integrate all {settings.integrator()}")
+    dump = tmp_path / "d #1's $x.lammpstrj"
+    external.dump(str(dump), 10)
+    external.run(20)
+    frames, last = ase.io.read(dump, index=":"), external.atoms()
+    assert len(frames) == 3
+    assert frames[0].get_chemical_symbols() == start.get_chemical_symbols()
+    for frame, expected in ((frames[0], start), (frames[-1], last)):
+        places = (frame.positions - frame.get_celldisp().T) @ external.frame.rotation
+        np.testing.assert_allclose(places, expected.positions, rtol=1e-9, atol=1e-4)
+    assert (ensemble == "npt") == (not np.allclose(last.cell.lengths(), start.cell.lengths(), rtol=1e-7))
+
+
+def test_a_trajectory_follows_atoms_over_any_number_of_cells(lmp, tmp_path):
+    start = flying()
+    external = ExternalForces(lmp, start, Forceless())
+    external.command("fix integrate all nve")
+    external.command("timestep 0.001")
+    external.dump(str(tmp_path / "d.lammpstrj"), 700)
+    external.run(2800)
+    frames = ase.io.read(tmp_path / "d.lammpstrj", index=":")
+    assert len(frames) == 5
+    for k, frame in enumerate(frames):
+        expected = start.positions + 700 * k * units.fs * start.get_velocities()
+        np.testing.assert_allclose(frame.positions, expected, rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("coupling", ["iso", "tri"])
+def test_a_cell_that_leans_is_not_exchanged_for_another_one_of_the_same_crystal(coupling):
+    start = SYSTEMS["skewed"]()
+    settings = Settings(ensemble="npt", coupling=coupling, temperature=50.0, steps=5, pdamp=500.0)
+    last = run(EMT(), start, settings).atoms
+    np.testing.assert_allclose(last.cell.angles(), start.cell.angles(), atol=5.0)  # by 30 where it is
+    assert not np.allclose(last.cell.lengths(), start.cell.lengths(), rtol=1e-7)
 
 
 def test_the_record_is_json():

@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
-from lammps_systems import Failing, alloy, bare
+from lammps_systems import Failing, Forceless, alloy, bare
 
 from kan_heads.errors import ConfigError, DataError, ModelError
 from kan_heads.lammps import Settings, run
@@ -90,19 +89,11 @@ def test_an_exception_in_the_progress_is_not_lost():
         run(EMT(), alloy(), Settings(steps=10, thermo=2), Broken())
 
 
-class EnergyOnly(Calculator):
-    implemented_properties = ("energy", "forces")
-
-    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
-
-
 def test_a_model_without_stress():
-    result = run(EnergyOnly(), alloy(), Settings(steps=2))
+    result = run(Forceless(), alloy(), Settings(steps=2))
     assert result.thermo[-1].pressure_bar is None
-    with pytest.raises(ModelError, match="EnergyOnly: has no stress, which --ensemble npt needs"):
-        run(EnergyOnly(), alloy(), Settings(ensemble="npt"))
+    with pytest.raises(ModelError, match="Forceless: has no stress, which --ensemble npt needs"):
+        run(Forceless(), alloy(), Settings(ensemble="npt"))
 
 
 def _constrained():
@@ -174,7 +165,10 @@ def test_structures_that_do_not_fit(atoms, settings, message):
         ({"threads": 0}, "--threads: 0 must be from 1"),
         ({"seed": 0}, "--seed: 0 must be from 1"),
         ({"dump": "a.xyz"}, r"--dump a.xyz: holds a trajectory of LAMMPS; call it \*.lammpstrj"),
-        ({"dump": "a*.lammpstrj"}, "LAMMPS reads .* as signs; use another name"),
+        ({"dump": "a*.lammpstrj"}, r"--dump a\*.lammpstrj: LAMMPS takes no \* in a name; use another name"),
+        ({"dump": 'a"%.lammpstrj'}, 'LAMMPS takes no " % in a name'),
+        ({"dump": "år.lammpstrj"}, "LAMMPS takes no å in a name"),
+        ({"dump": "a\nb.lammpstrj"}, r"--dump 'a\\nb.lammpstrj': LAMMPS takes no '\\n' in a name"),
         ({"dump": "nowhere/a.lammpstrj"}, "there is no folder nowhere; make it first"),
         ({"log": "/"}, "--log /: is a folder; name a file"),
     ],
@@ -182,6 +176,26 @@ def test_structures_that_do_not_fit(atoms, settings, message):
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(ConfigError, match=message):
         run(EMT(), alloy(), Settings(**settings))
+
+
+@pytest.mark.parametrize("name", ["none", "lög $1 'x' \"y\" %*#&.lammps"])
+def test_a_log_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    run(EMT(), alloy(), Settings(steps=0, log=name))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert "Loop time" in (tmp_path / name).read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a#b", "a$b", "a${b}", "a&", "a'b", "a&b (1)", "~a", "a\\b", "a;`b`"]
+)
+def test_a_trajectory_may_have_a_name_that_lammps_would_read_as_signs(lmp, tmp_path, name):
+    from kan_heads.lammps.external import ExternalForces
+
+    external = ExternalForces(lmp, bare(), EMT())
+    external.dump(f"{tmp_path}/{name}", 1)
+    external.run(0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_models_that_are_none(tmp_path):
