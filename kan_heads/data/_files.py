@@ -1,4 +1,4 @@
-"""Small file helpers shared by the data modules: checksums and a lock that a crash cannot leave behind."""
+"""Small file helpers shared by the data modules: checksums, and a lock for what all processes share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kan_heads.errors import DataError
+from kan_heads.locks import try_lock
 
 Say = Callable[[str], None]
 """Where progress messages go; the default writes to stderr so that stdout stays the caller's."""
@@ -34,24 +35,14 @@ def digest(path: Path, kind: str = "sha256") -> str:
 def file_lock(target: Path) -> Iterator[None]:
     """Hold an advisory lock named after ``target``; a second process waits.
 
-    The kernel drops the lock when its holder dies, so that a killed download blocks nobody. Where
-    the platform has no ``fcntl`` (Windows) there is no lock.
+    The kernel drops the lock when its holder dies, so that a killed download blocks nobody.
     """
-    try:
-        import fcntl
-    except ImportError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield
-        return
-    lock = target.with_name(target.name + ".lock")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        f = lock.open("w")
-    except OSError as e:
-        raise DataError(
-            f"cannot write to {target.parent} ({e.strerror}); "
-            "set KAN_HEADS_CACHE to a folder that you can write to"
-        ) from e
-    with f:
-        fcntl.flock(f, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(try_lock(target.with_name(target.name + ".lock"), wait=True))
+        except OSError as e:
+            raise DataError(
+                f"cannot write to {target.parent} ({e.strerror}); "
+                "set KAN_HEADS_CACHE to a folder that you can write to"
+            ) from e
         yield

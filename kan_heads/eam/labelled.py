@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kan_heads.data.progress import track
 from kan_heads.eam.batch import Batch, make_batch
 from kan_heads.eam.data import Frame
 from kan_heads.eam.potential import Parameters, Potential
@@ -34,7 +35,7 @@ class LabelledBatch:
     """
 
     def __init__(self, frames: Sequence[Frame], cutoff: float) -> None:
-        cut = [primitive(frame.atoms)[0] for frame in frames]
+        cut = [primitive(frame.atoms)[0] for frame in track(frames, "cutting cells", len(frames))]
         self.structures: Batch = make_batch(cut, cutoff + _SKIN)
         self.energies = torch.tensor([f.energy_per_atom for f in frames], dtype=torch.float64)
         self.tolerances = torch.tensor([f.tolerance for f in frames], dtype=torch.float64)

@@ -143,10 +143,7 @@ class _Run:
         external.command(f"thermo_style custom {_COLUMNS}")
         external.command(f"thermo {settings.thermo}")
         if settings.dump is not None:
-            columns = "id type element xu yu zu vx vy vz fx fy fz"
-            external.command(f"dump frames all custom {settings.dump_every} '{settings.dump}' {columns}")
-            names = " ".join(external.element_names)
-            external.command(f"dump_modify frames sort id element {names} format float %.10g")
+            external.dump(settings.dump, settings.dump_every)
 
     def _on_step(self, step: int) -> None:
         self._stamps.append(time.perf_counter())
