@@ -78,7 +78,7 @@ class Settings:
             if path is not None:
                 check_output(option, path)
         if self.dump is not None:
-            # Dynamics give the name in single quotes. That of the log is no part of LAMMPS' input.
+            # That of the log is no part of LAMMPS' input.
             check_name("--dump", self.dump, PATTERNS)
         if self.dump is not None and not self.dump.endswith(".lammpstrj"):
             raise ConfigError(f"--dump {self.dump}: holds a trajectory of LAMMPS; call it *.lammpstrj")

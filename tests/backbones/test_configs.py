@@ -72,7 +72,8 @@ def test_rows_of_a_table_differ_in_the_model_only(name, composed):
     row, baseline = flatten(composed[name]), flatten(composed[f"{name.split('/')[0]}/{system}-mlp"])
     differing = {key for key in row.keys() | baseline.keys() if row.get(key) != baseline.get(key)}
     parts = ("_target_", "kan.", "readout_mlp_")
-    allowed = ("callbacks.calibrate.", *(f"training_module.model.{part}" for part in parts))
+    callbacks = ("callbacks.calibrate.", "callbacks.coverage.")
+    allowed = (*callbacks, *(f"training_module.model.{part}" for part in parts))
     assert differing
     assert all(key.startswith(allowed) for key in differing), differing
 
