@@ -11,6 +11,15 @@ from nequip.utils.unittests.conftest import *  # noqa: E402, F403
 warnings.filterwarnings("ignore", message=".*per_type_energy.*")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def state_of_nequip(fresh_global_state):
+    """Sets what every program of nequip does at its start, as the fixtures of nequip expect."""
+    from kan_heads.global_state import nequip_state
+
+    with nequip_state():
+        yield
+
+
 @pytest.fixture(scope="module")
 def silver(tmp_path_factory):
     """A folder with 8 training and 4 validation frames of silver labelled with EMT."""
