@@ -13,7 +13,7 @@ from nequip.scripts import compile as program
 from kan_heads import compiling
 from kan_heads.compile_gate import compare, energy_shifts
 from kan_heads.compiling import untrained_types
-from kan_heads.errors import ModelError
+from kan_heads.errors import DataError, ModelError
 
 SHIFTS = {"H": -10.0, "C": -95.0, "O": -105.0, "Cu": -100.0}
 ENERGIES = ("atomic_energy", "total_energy")
@@ -166,3 +166,18 @@ def test_types_without_training_data_are_those_whose_statistics_are_nan():
     assert untrained_types(model) == ["Pt"]
     shift.shifts = torch.tensor([])
     assert untrained_types(model) == []
+
+
+def test_training_data_that_moved_are_named(monkeypatch, tmp_path):
+    from nequip.model import saved_models
+
+    def load(*_, **__):
+        try:
+            raise DataError("gone/train.extxyz: no such file; correct the path")
+        except DataError as error:
+            raise RuntimeError("Error in call to target 'CheckedASEDataModule'") from error
+
+    monkeypatch.setattr(saved_models, "load_saved_model", load)
+    (tmp_path / "best.ckpt").touch()
+    with pytest.raises(DataError, match=r"best\.ckpt: .*gone/train\.extxyz: no such file.*nequip-package"):
+        compiling.compile_model(str(tmp_path / "best.ckpt"), str(tmp_path / "a.nequip.pt2"))

@@ -136,21 +136,29 @@ def test_the_round_that_is_best_on_the_validation_set_is_kept():
     assert all(torch.equal(found.state_dict()[name], value) for name, value in first.state_dict().items())
 
 
-def free_atom(energy):
-    return frame(Atoms("Cu", cell=[20.0] * 3), energy, group="free", number=99)
+def free_atom(energy, pbc=False):
+    return frame(Atoms("Cu", cell=[20.0] * 3, pbc=pbc), energy, group="free", number=99)
 
 
-def test_cohesive_energy_comes_from_a_free_atom():
+@pytest.mark.parametrize("pbc", [False, True], ids=["alone", "in a periodic box"])
+def test_cohesive_energy_comes_from_a_free_atom(pbc):
     train, validation, test = split_by_group(frames_of(emt, strained_copper()))
     config = EAMConfig("Cu", "pair", inner=2.2, grid_size=6)
     lowest = min(f.energy for f in train)
-    found, errors = fit_potential(config, (train, validation, [*test, free_atom(2.0)]), FitSettings(rounds=1))
+    parts = train, validation, [*test, free_atom(2.0, pbc)]
+    found, errors = fit_potential(config, parts, FitSettings(rounds=1))
     assert found.history["cohesive_energy_eV"] == pytest.approx(2.0 - lowest, abs=1e-12)
     # The constant of the labels is the free atom's energy, and the atom is no structure to be fitted.
     assert found.reference == pytest.approx(2.0, abs=1e-12)
     assert errors["test"].n_frames == len(test)
     with pytest.raises(DataError, match=r"no free atom.*pass --cohesive-energy in eV per atom"):
         fit_potential(config, (train, validation, test), FitSettings(rounds=1))
+    for parts, name in (
+        (([free_atom(2.0, pbc)], validation, test), "training"),
+        ((train, [], test), "validation"),
+    ):
+        with pytest.raises(DataError, match=f"the {name} set holds free atoms only"):
+            fit_potential(config, parts, FitSettings(rounds=1))
 
 
 def test_labels_without_stress_are_fitted_to_their_energies():
