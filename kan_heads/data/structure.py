@@ -54,7 +54,7 @@ def check_structure(
     if strange:
         raise DataError(
             f"{where} holds {', '.join(strange)}, which the model does not know; it knows "
-            f"{', '.join(elements or ())}: train it on structures with {strange[0]}"
+            f"{', '.join(elements or ())}: add it to type_names and train on it, or leave the structure out"
         )
     _check_distances(atoms, where)
 

@@ -41,7 +41,7 @@ def labelled(tmp_path_factory):
         ("field=born_charges", ["'born_charges' is new", "per: atom or per: crystal"]),
         ("field=dielectric_tensor", ["train.extxyz: frame 0 has no 'dielectric_tensor'", BORN]),
         ("type_names=[O,Ge]", ["train.extxyz: frame 0 holds Si", "type_names"]),
-        ("data.val_file_path=nowhere.extxyz", ["nowhere.extxyz does not exist"]),
+        ("data.val_file_path=nowhere.extxyz", ["nowhere.extxyz: no such file"]),
     ],
 )
 def test_a_wrong_configuration(override, words, labelled, tmp_path):
@@ -131,7 +131,7 @@ def spoilt(kind, frames):
         ("three columns", r"frame 1: .* has shape \(6, 3\), expected nine numbers .* per atom.*\(6, 9\)"),
         ("six columns", r"frame 1: .* has shape \(6, 6\), expected nine numbers"),
         ("words", "frame 1 cannot be read .*could not convert string to float: 'x'"),
-        ("element", "frame 1 holds Ge, the model knows O, Si only.*type_names"),
+        ("element", "frame 1 holds Ge, which the model does not know; it knows O, Si.*type_names"),
         ("isolated", "frame 1 has no neighbours within r_max; use a larger r_max"),
     ],
 )
@@ -184,7 +184,7 @@ def test_damaged_crystal_tensors(label, options, words, tmp_path):
 
 def test_empty_and_missing_files(tmp_path):
     path = tmp_path / "nothing.extxyz"
-    with pytest.raises(DataError, match=r"nothing\.extxyz does not exist"):
+    with pytest.raises(DataError, match=r"nothing\.extxyz: no such file"):
         module(path)
     path.touch()
     with pytest.raises(DataError, match=r"nothing\.extxyz is empty"):
