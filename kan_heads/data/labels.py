@@ -109,7 +109,7 @@ def _check_number(name: str, value: Any, where: str) -> None:
     array = np.asarray(value)
     if array.dtype.kind in "US":
         text = str(array.flat[0]) if array.size else ""
-        raise DataError(f"{where}: {name} is text ({text!r}), expected numbers alone, in eV and Å")
+        raise DataError(f"{where}: {name} is text ({text!r}), expected numbers alone, without a unit")
     if array.dtype.kind not in "fiu":
         raise DataError(f"{where}: {name} is not a number but {array.dtype}; correct or remove the frame")
 

@@ -127,7 +127,7 @@ def spoilt(kind, frames):
     ("kind", "words"),
     [
         ("nan", "frame 1: born_effective_charges of atom 2 is NaN"),
-        ("missing", "frame 1 has no 'born_effective_charges'.*add or rename"),
+        ("missing", "frame 1 has no 'born_effective_charges'.*rename its label"),
         ("three columns", r"frame 1: .* has shape \(6, 3\), expected nine numbers .* per atom.*\(6, 9\)"),
         ("six columns", r"frame 1: .* has shape \(6, 6\), expected nine numbers"),
         ("words", "frame 1 cannot be read .*could not convert string to float: 'x'"),
@@ -167,9 +167,9 @@ def unpacked(build, *args, **kwargs):
         (
             "high",
             {"field": "dielectric_tensor"},
-            "cannot be read .*could not convert string to float: 'high'",
+            "could not convert string to float: 'high'",
         ),
-        ("high", {"field": "response_of_words", "per": "crystal"}, r"shape \(\), expected nine"),
+        ("high", {"field": "response_of_words", "per": "crystal"}, r"is text \('high'\), expected numbers"),
         (np.ones((3, 3)), {"field": "tensor_of_atoms", "per": "atom"}, "set per: crystal"),
     ],
 )
@@ -178,7 +178,7 @@ def test_damaged_crystal_tensors(label, options, words, tmp_path):
     frame.info[options["field"]] = label
     path = tmp_path / "spoilt.extxyz"
     ase.io.write(path, [frame])
-    with pytest.raises(DataError, match=rf"spoilt\.extxyz: frame 0.*{words}"):
+    with pytest.raises(DataError, match=rf"spoilt\.extxyz: .*{words}"):
         module(path, **options)
 
 
