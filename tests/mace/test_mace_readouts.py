@@ -173,4 +173,4 @@ def test_a_readout_compiles_without_a_break():
     readout = small().readouts[1]
     x = torch.randn(5, 4)
     compiled = torch.compile(readout, backend="eager", fullgraph=True)
-    assert torch.equal(compiled(x), readout(x))
+    torch.testing.assert_close(compiled(x), readout(x))  # the compiled one does without kernels
