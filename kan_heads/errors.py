@@ -43,6 +43,10 @@ class ModelError(KanHeadsError):
     """A model, checkpoint or package does not fit what is asked of it."""
 
 
+class NoNumberError(ModelError):
+    """A model answers with NaN or an infinite number."""
+
+
 def first_line(error: BaseException, limit: int = 200, with_item: bool = False) -> str:
     """Returns kind and first line of an error, for a message of one line.
 

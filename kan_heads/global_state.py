@@ -56,13 +56,18 @@ def _nequip_state() -> object | None:
     return sys.modules.get("nequip.utils.global_state")
 
 
-@contextlib.contextmanager
-def nequip_state() -> Iterator[None]:
-    """Sets what each program of nequip begins with, and takes it back at its end."""
+def start_nequip() -> None:
+    """Sets what each program of nequip begins with."""
     from nequip.utils.global_dtype import _GLOBAL_DTYPE
     from nequip.utils.global_state import set_global_state
 
+    set_global_state(allow_tf32=False)
+    torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
+
+
+@contextlib.contextmanager
+def nequip_state() -> Iterator[None]:
+    """Sets what each program of nequip begins with, and takes it back at its end."""
     with global_state_kept():
-        set_global_state(allow_tf32=False)
-        torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
+        start_nequip()
         yield

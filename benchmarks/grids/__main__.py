@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 RECORDS = HERE / "records.jsonl"
 SEEDS = (1, 2, 3)
-SIZES = {
-    **{"carbon": (60, 20, 60), "hfo2": (60, 20, 40), "ag-emt": (60, 20, 60)},
-    "sio2": (120, 40, 80),
-}
+SIZES = {"carbon": (60, 20, 60), "hfo2": (60, 20, 40), "ag-emt": (60, 20, 60), "sio2": (120, 40, 80)}
 POTENTIALS = ("carbon", "hfo2", "ag-emt")
 
 _MACE = (
@@ -57,8 +54,10 @@ _TESTED = (
     *("run=[train,test]", "+data.test_dataloader=${data.val_dataloader}"),
     "+training_module.test_metrics=${training_module.val_metrics}",
 )
+_POTENTIAL = {"energy": "test0_epoch/per_atom_energy_mae", "force": "test0_epoch/forces_mae"}
 _BACKBONES = {
     "allegro": {
+        "measured": _POTENTIAL,
         "configs": ("allegro/ag-mlp", "allegro/ag-output-gaussian"),
         "options": (
             *(f"{_MODEL}.num_scalar_features=32", f"{_MODEL}.num_tensor_features=8", "batch_size=2"),
@@ -67,6 +66,7 @@ _BACKBONES = {
         ),
     },
     "nequip": {
+        "measured": _POTENTIAL,
         "configs": ("nequip/ag-mlp", "nequip/ag-output-bspline"),
         "options": (
             *(f"{_MODEL}.num_layers=2", f"{_MODEL}.num_features=16", f"{_MODEL}.radial_mlp_width=32"),
@@ -74,6 +74,7 @@ _BACKBONES = {
         ),
     },
     "etgnn": {
+        "measured": {"tensor": "test2_epoch/mae"},
         "configs": ("etgnn/sio2-mlp", "etgnn/sio2-output-bspline"),
         "options": ("batch_size=20", "learning_rate=0.002", f"~{_SCHEDULE}.cooldown"),
     },
@@ -184,14 +185,8 @@ def _nequip(folder: Path, backbone: str, system: str, head: str, seed: int) -> d
     rows = pandas.concat([pandas.read_csv(path) for path in sorted(out.rglob("metrics.csv"))])
     off = [name for name in rows.columns if name.startswith("off_grid/")]
     said = ", ".join(f"{name.split('/', 1)[1]} {100 * rows[name].dropna().iloc[-1]:.1f} %" for name in off)
-    errors = {kind: _last(rows, name) for kind, name in _MEASURED[backbone == "etgnn"].items()}
+    errors = {kind: _last(rows, name) for kind, name in settings["measured"].items()}
     return {**errors, "measure": "MAE", "off_grid": said or None}
-
-
-_MEASURED = (
-    {"energy": "test0_epoch/per_atom_energy_mae", "force": "test0_epoch/forces_mae"},
-    {"tensor": "test2_epoch/mae"},
-)
 
 
 def _last(rows: pandas.DataFrame, name: str) -> float:

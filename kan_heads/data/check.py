@@ -131,7 +131,7 @@ class _Found:
     _sizes: list[int] = field(default_factory=list)
     _elements: set[str] = field(default_factory=set)
     _alone: dict[int, float | None] = field(default_factory=dict)
-    _crowds: list[int] = field(default_factory=list)
+    _is_crowd_alone: bool = False
     _stresses: StressCheck = field(default_factory=StressCheck)
 
     def add(self, i: int, atoms: Atoms, labels: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ class _Found:
         if self.r_max is None or i >= N_NEIGHBOUR_FRAMES or len(neighbours(atoms, self.r_max)[0]):
             return
         self._alone[i] = _shortest(atoms, self.r_max)
-        self._crowds += [i] if len(atoms) > 2 else []
+        self._is_crowd_alone |= len(atoms) > 2
 
     def report(self) -> Report:
         """Judges the file as a whole.
@@ -168,7 +168,7 @@ class _Found:
         if len(self._alone) < min(len(self._sizes), N_NEIGHBOUR_FRAMES):
             return
         i, shortest = min(self._alone.items(), key=lambda item: item[1] or _FAR)
-        if shortest is None and not self._crowds and max(self._sizes) == 1:
+        if shortest is None and max(self._sizes) == 1:
             return
         where = f"{self.source}: no frame has two atoms within r_max = {self.r_max:g} Å"
         if shortest is None:
@@ -178,7 +178,7 @@ class _Found:
                 f"{where}; the shortest distance is {shortest:.3f} Å (frame {i}): use a larger r_max (more "
                 f"than {shortest:.2f}) or check the units of positions and cell"
             )
-        if self._crowds:
+        if self._is_crowd_alone:
             raise DataError(
                 f"{where}; the shortest distance is {shortest:.3f} Å (frame {i}), too much for matter: check "
                 "the units of positions and cell"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kan_heads.data.labels import stores
 from kan_heads.data.reading import AS_NAMED
 from kan_heads.data.unpack import unpack_zip
 from kan_heads.errors import DataError, first_line
@@ -71,7 +72,7 @@ def labelled(atoms: Atoms, energy: Any = None, forces: Any = None, stress: Any =
 
 def _label(atoms: Atoms, *names: str) -> Any:
     """The first of these labels that a frame has, wherever its file format put it."""
-    for store in (atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info):
+    for store in stores(atoms):
         for name in names:
             if store.get(name) is not None:
                 return store[name]

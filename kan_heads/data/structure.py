@@ -50,13 +50,19 @@ def check_structure(
     if flat or (atoms.cell.lengths()[atoms.pbc] < 1e-6).any():
         raise DataError(f'{where} is periodic but its cell has no volume; set the Lattice or pbc="F F F"')
     _check_sites(atoms, where)
-    strange = [] if elements is None else sorted(set(atoms.symbols) - set(elements))
+    if elements is not None:
+        check_elements(atoms, elements, where)
+    _check_distances(atoms, where)
+
+
+def check_elements(atoms: Atoms, elements: Sequence[str], where: str = "the structure") -> None:
+    """Stops at elements that a model does not know, see :func:`check_structure`."""
+    strange = sorted(set(atoms.symbols) - set(elements))
     if strange:
         raise DataError(
             f"{where} holds {', '.join(strange)}, which the model does not know; it knows "
-            f"{', '.join(elements or ())}: add it to type_names and train on it, or leave the structure out"
+            f"{', '.join(elements)}: add it to type_names and train on it, or leave the structure out"
         )
-    _check_distances(atoms, where)
 
 
 def neighbours(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kan_heads.data.structure import boxed
+from kan_heads.data.structure import neighbours
 from kan_heads.eam.potential import Potential
 from kan_heads.errors import ConfigError
 from kan_heads.lammps.names import quoted
@@ -118,8 +118,6 @@ def check_range(table: Potential | Export | float, atoms: Atoms) -> str | None:
     Returns:
         The warning, which names the shortest distance; None if there is none.
     """
-    from matscipy.neighbours import neighbour_list
-
     if isinstance(table, Potential):
         inner, what = table.config.inner, "was fitted from {inner:g} Å on; below, it is extrapolated"
     else:
@@ -127,7 +125,7 @@ def check_range(table: Potential | Export | float, atoms: Atoms) -> str | None:
         what = "starts at {inner:g} Å, where LAMMPS would stop; write it with a smaller inner"
     if inner <= 0:
         return None
-    distances = neighbour_list("d", boxed(atoms), inner)
+    distances = neighbours(atoms, inner)[2]
     if not len(distances):
         return None
     name = "the potential" if isinstance(table, Potential) else "the table"

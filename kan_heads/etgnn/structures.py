@@ -7,6 +7,7 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 import numpy as np
 from ase import Atoms
 
+from kan_heads.data.labels import stores
 from kan_heads.errors import DataError, first_line
 
 #: Ending of the name that a label gets where a prediction takes its place.
@@ -28,7 +29,7 @@ def find_labels(atoms: Atoms, field: str, per: str) -> Optional[np.ndarray]:
     """
     shape = (len(atoms), 3, 3) if per == "atom" else (3, 3)
     name = field + LABEL if "predicted_by" in atoms.info else field
-    for store in (atoms.calc.results if atoms.calc else {}, atoms.arrays, atoms.info):
+    for store in stores(atoms):
         value = np.asarray(store.get(name, ()))
         if value.shape == (*shape[:-2], 6):  # xx, yy, zz, yz, xz, xy
             value = value[..., [0, 5, 4, 5, 1, 3, 4, 3, 2]]

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from kan_heads.errors import DataError, ModelError
+from kan_heads.errors import DataError, ModelError, NoNumberError
 from kan_heads.lammps.progress import Progress
 from kan_heads.lammps.results import Result, Thermo
 from kan_heads.lammps.settings import Settings
@@ -64,8 +64,8 @@ def run(
     try:
         with quiet(logging.INFO):
             return _Run(lmp, atoms, calculator, name, settings, progress).result()
-    except ModelError as error:
-        if "NaN" in str(error) and (lost := untrained_elements(calculator, sorted(set(atoms.symbols)))):
+    except NoNumberError as error:
+        if lost := untrained_elements(calculator, sorted(set(atoms.symbols))):
             raise ModelError(
                 f"{name}: the model was not trained on {', '.join(lost)}: it answers NaN for two atoms of it"
             ) from error
@@ -208,10 +208,12 @@ def _check_structure(atoms: Atoms, settings: Settings) -> None:
 
 
 def _check_elements(atoms: Atoms, calculator: Calculator) -> None:
-    from kan_heads.data.structure import check_structure
+    from kan_heads.data.structure import check_elements
     from kan_heads.lammps.models import known_elements
 
-    check_structure(atoms, elements=known_elements(calculator))
+    known = known_elements(calculator)
+    if known is not None:
+        check_elements(atoms, known)
 
 
 def _at_rest(atoms: Atoms) -> Atoms:

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
-from kan_heads.errors import DataError, KanHeadsError, ModelError, first_line
+from kan_heads.errors import DataError, KanHeadsError, ModelError, NoNumberError, first_line
 from kan_heads.lammps.cells import Frame, box_matrix
 from kan_heads.lammps.images import Images
 from kan_heads.lammps.names import PATTERNS, check_name, quoted
@@ -234,7 +234,7 @@ class ExternalForces:
         energy, forces = float(self._atoms.get_potential_energy()), self._atoms.get_forces()
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             what = "energy" if not np.isfinite(energy) else "forces"
-            raise ModelError(
+            raise NoNumberError(
                 f"step {self.step}: the model answers with NaN or infinite {what}; do two atoms lie on one "
                 "another? If not at the start, try a smaller --timestep or --temperature"
             )

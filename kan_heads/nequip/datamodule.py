@@ -134,7 +134,7 @@ def _warn_of_types_without_data(options: Mapping[str, Any], reports: Mapping[str
             names = list(transform.get("model_type_names") or names)
     # Names of types need not be symbols; which are, only those that occur tell.
     missing = [name for name in names if name not in held]
-    if held and set(names) & held and missing:
+    if set(names) & held and missing:
         logger.warning(
             f"type_names: no training structure holds {', '.join(missing)}; the model will not know it"
         )

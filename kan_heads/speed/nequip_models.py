@@ -14,11 +14,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from nequip.data import AtomicDataDict
-from nequip.utils.global_dtype import _GLOBAL_DTYPE
-from nequip.utils.global_state import set_global_state
 from omegaconf import OmegaConf
 
 from kan_heads import data
+from kan_heads.global_state import start_nequip
 from kan_heads.paths import find_configs
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.models import Pair, choose_system
@@ -95,8 +94,7 @@ def configurations(settings: Settings, names: list[str]) -> Iterator[tuple[Path,
     Yields:
         The folder, and the overrides that name it and the precision.
     """
-    set_global_state()
-    torch.set_default_dtype(_GLOBAL_DTYPE)  # which that does only once in a process
+    start_nequip()
     configs = find_configs(settings.configs, names)
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(configs), version_base=None):
         yield Path(folder), [f"data_dir='{folder}'", f"training_module.model.model_dtype={settings.dtype}"]
