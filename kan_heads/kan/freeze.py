@@ -71,7 +71,9 @@ class FrozenKANLayer(torch.nn.Module):
         self.register_buffer("weight", None if weight is None else weight.detach()[0].clone())
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         origin = self._cell((torch.zeros_like(self.lower) - self.lower) / self.step)
-        table = _polynomials(basis, layer.values(), self.padding)  # (in, cells, powers), float64
+        # Layers out of packages of release 0.1 keep their coefficients in units of values.
+        values = layer.values() if hasattr(layer, "values") else layer.coefficients
+        table = _polynomials(basis, values, self.padding)  # (in, cells, powers), float64
         if self.zero_at_origin:
             _recentre(table, origin + self.padding, basis)
         starts = torch.arange(self.in_features, device=origin.device) * self.n_cells + self.padding

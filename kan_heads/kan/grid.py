@@ -191,3 +191,13 @@ def coverage(layer: KANLayer, x: Tensor) -> Tensor:
         x = layer.norm(x)
     outside = (x < layer.basis.lower) | (x > layer.basis.upper)
     return outside.double().sum(0) / max(x.shape[0], 1)
+
+
+def off_grid(kan: "KAN", x: Tensor) -> float:
+    """Returns the share of inputs outside the grid, from 0 to 1, of the layer where it is largest.
+
+    Args:
+        kan: the network; also one out of a package, whose class is a copy, perhaps of an earlier release.
+        x: inputs of the network, shape ``(..., dims[0])``.
+    """
+    return max(float(share.mean()) for share in kan.coverage(x))

@@ -139,12 +139,3 @@ class KAN(Freezable, torch.nn.Module):
                 shares.append(grid.coverage(layer, x.reshape(-1, x.shape[-1])))
                 x = layer(x)
         return shares
-
-    @torch.jit.ignore
-    def off_grid(self, x: Tensor) -> float:
-        """Returns the share of inputs outside the grid, from 0 to 1, of the layer where it is largest.
-
-        Args:
-            x: inputs, shape ``(..., dims[0])``.
-        """
-        return max(float(share.mean()) for share in self.coverage(x))

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Set
 import torch
 from torch import Tensor
 
+from kan_heads.kan import grid
 from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen
 from kan_heads.mace.models import ScaleShiftMACE, kans_of
 from kan_heads.mace.settings import MACEKANConfig
@@ -75,7 +76,8 @@ def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> D
             for path, inputs in seen.items():
                 rows[path] += inputs
         return {
-            path: kan.off_grid(torch.cat(rows[path])) if rows[path] else 0.0 for path, kan in kans.items()
+            path: grid.off_grid(kan, torch.cat(rows[path])) if rows[path] else 0.0
+            for path, kan in kans.items()
         }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
-from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen, spread_evenly
+from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen, off_grid, spread_evenly
 from kan_heads.swap import short_path
 
 
@@ -40,7 +40,7 @@ class GridCoverage(lightning.Callback):
         if not trainer.is_global_zero:
             return
         kans = self._kans(pl_module)
-        shares = {path: kans[path].off_grid(x) for path, x in self._inputs(trainer, pl_module, kans).items()}
+        shares = {path: off_grid(kans[path], x) for path, x in self._inputs(trainer, pl_module, kans).items()}
         for path, share in shares.items():
             pl_module.log(f"off_grid/{short_path(path)}", share, rank_zero_only=True)
         often = [

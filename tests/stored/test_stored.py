@@ -44,6 +44,32 @@ def test_a_checkpoint_or_package_predicts_what_it_did(folder, file):
         np.testing.assert_allclose(value, expected[f"{name}/{key}"], rtol=1e-5, atol=1e-5)
 
 
+def test_a_package_is_frozen_and_watched(folder):
+    """Its classes are copies of that release's, without what later ones have."""
+    pytest.importorskip("allegro")
+    import ase.build
+    from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
+    from nequip.model.saved_models import load_saved_model
+
+    from kan_heads.global_state import nequip_state
+    from kan_heads.kan.freeze import freeze
+    from kan_heads.kan.grid import inputs_seen, off_grid
+
+    with nequip_state():
+        model = load_saved_model(str(folder / "allegro-bspline.nequip.zip")).eval()
+        atoms = ase.build.bulk("Ag", cubic=True)
+        atoms.rattle(0.1, seed=1)
+        data = compute_neighborlist_(from_ase(atoms), 4.0)
+        data[AtomicDataDict.ATOM_TYPE_KEY] = torch.zeros(len(atoms), dtype=torch.long)
+        kans = {p: module for p, module in model.named_modules() if type(module).__name__ == "KAN"}
+        with inputs_seen(kans) as seen:
+            before = model(dict(data))[AtomicDataDict.TOTAL_ENERGY_KEY]
+        assert kans
+        assert all(0.0 <= off_grid(kans[path], torch.cat(rows)) < 1.0 for path, rows in seen.items())
+        assert freeze(model).frozen
+        torch.testing.assert_close(model(dict(data))[AtomicDataDict.TOTAL_ENERGY_KEY], before)
+
+
 @pytest.mark.parametrize("name", stored.MACE_MODELS)
 def test_a_model_of_mace_predicts_what_it_did(folder, name):
     pytest.importorskip("mace")
