@@ -175,9 +175,13 @@ def test_ctrl_c_ends_everything_in_one_line(tmp_path, hears_ctrl_c):
     settings["allegro"] = [*settings["allegro"], "n_epochs=3000"]  # not over before it is stopped
     folder = declare(tmp_path, 3, ("output",), baseline="output", settings=settings)
     with subprocess.Popen(words(folder), stderr=subprocess.PIPE, text=True, start_new_session=True) as first:
-        begun(folder, KAN)
-        os.killpg(first.pid, signal.SIGINT)  # as a terminal does
-        heard = first.communicate(timeout=60)[1]
+        try:
+            begun(folder, KAN)
+            os.killpg(first.pid, signal.SIGINT)  # as a terminal does
+            heard = first.communicate(timeout=60)[1]
+        except BaseException:
+            os.killpg(first.pid, signal.SIGKILL)  # a training of hours
+            raise
     assert first.returncode == 130
     assert heard.splitlines()[-1] == "stopped; the same command goes on"
     assert "Traceback" not in heard
