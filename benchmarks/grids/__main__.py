@@ -76,7 +76,11 @@ _BACKBONES = {
     "etgnn": {
         "measured": {"tensor": "test2_epoch/mae"},
         "configs": ("etgnn/sio2-mlp", "etgnn/sio2-output-bspline"),
-        "options": ("batch_size=20", "learning_rate=0.002", f"~{_SCHEDULE}.cooldown"),
+        "options": (
+            *(f"{_MODEL}.num_layers=2", f"{_MODEL}.num_features=32", f"{_MODEL}.num_triplet_features=32"),
+            *(f"{_MODEL}.projection_width=16", "batch_size=10", "learning_rate=0.005"),
+            f"~{_SCHEDULE}.cooldown",
+        ),
     },
 }
 _SYSTEMS = {
