@@ -24,7 +24,8 @@ def fresh_global_state():
             import e3nn
 
             e3nn.set_optimization_defaults(jit_mode=e3nn._DEFAULT_JIT_MODE)
-        if "nequip.utils.global_state" in sys.modules:
-            # Fixtures of a whole session may have begun it, before this one keeps what there is.
-            sys.modules["nequip.utils.global_state"]._GLOBAL_STATE_INITIALIZED = False
+        nequip = sys.modules.get("nequip.utils.global_state")
+        if nequip:
+            # A fixture of the whole session may have started nequip; it sets its precision at its start only.
+            nequip._GLOBAL_STATE_INITIALIZED = False
         yield
