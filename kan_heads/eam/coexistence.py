@@ -25,7 +25,7 @@ from kan_heads.writing import write_text
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from kan_heads.eam.export import Export
+    from kan_heads.eam.lammps_files import Export
 
 _BOLTZMANN = 8.617333262e-5  # eV/K
 # Melting points of metals are near 0.03 of the cohesive energy; a start, which the run corrects.

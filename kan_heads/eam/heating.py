@@ -16,14 +16,15 @@ import numpy as np
 
 from kan_heads.eam.config import check_positive
 from kan_heads.eam.crystals import check_box, crystal
-from kan_heads.eam.export import Export, export
+from kan_heads.eam.export import export
+from kan_heads.eam.lammps_files import Export
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval, check_seed
 from kan_heads.errors import ConfigError, SettingError
 from kan_heads.lammps.names import PATTERNS, check_name
 from kan_heads.locks import claimed
-from kan_heads.writing import write_text
+from kan_heads.writing import whole, write_text
 
 _BIN = 0.05  # Å
 _FARTHEST = 8.0  # Å
@@ -273,12 +274,12 @@ def _distributions(
 
 def _write_tables(out: Path, result: dict[str, Any]) -> None:
     samples = result["samples"]
-    with (out / "heating.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole(out / "heating.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(samples)
         writer.writerows(zip(*samples.values(), strict=True))
     rdf = result["rdf"]
-    with (out / "rdf.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole(out / "rdf.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = [f"{name}_{row['target_K']:g}K" for row in rdf["at"] for name in ("g", "std")]
         writer.writerow(["r_A", *names])
