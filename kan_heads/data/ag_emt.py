@@ -15,8 +15,8 @@ import numpy as np
 
 from kan_heads.data._files import Say, file_lock, say_stderr
 from kan_heads.data.fetch import cache_dir, find
-from kan_heads.data.progress import track
 from kan_heads.data.sources import labelled
+from kan_heads.progress import track
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -16,11 +16,11 @@ from kan_heads._version import __version__
 from kan_heads.data._files import Say, digest, say_stderr
 from kan_heads.data.check import check_frames
 from kan_heads.data.fetch import fetch_all
-from kan_heads.data.progress import track
 from kan_heads.data.registry import Dataset, lookup
 from kan_heads.data.sources import READERS, Source
 from kan_heads.data.split import NAMES, Pools, draw, grouped_pools, sequential_pools
 from kan_heads.errors import DataError
+from kan_heads.progress import track
 
 FORMAT_VERSION = 1
 """Raised when the same request would give other bytes."""

@@ -35,7 +35,7 @@ _WINDOW = 75.0
 
 
 @dataclasses.dataclass(frozen=True)
-class HeatingSettings:
+class HeatingConfig:
     """How a crystal is heated.
 
     Args:
@@ -87,7 +87,7 @@ class HeatingSettings:
             )
 
     @classmethod
-    def quick(cls, **changes: Any) -> HeatingSettings:
+    def quick(cls, **changes: Any) -> HeatingConfig:
         """Returns settings for a few minutes on one core: 864 atoms, 20 K/ps."""
         return cls(**{"size": 6, "rate": 20.0, "equilibration": 10.0, "interval": 500, **changes})
 
@@ -151,7 +151,7 @@ def relaxation() -> tuple[str, ...]:
 def heat(
     potential: Potential,
     out: str | Path,
-    settings: HeatingSettings,
+    settings: HeatingConfig,
     say: Callable[[str, int, int], None] = lambda stage, step, steps: None,
 ) -> dict[str, Any]:
     """Heats a crystal, and writes ``heating.json``, ``heating.csv`` and ``rdf.csv``.
@@ -162,7 +162,7 @@ def heat(
     Args:
         potential: fitted.
         out: folder.
-        settings: see :class:`HeatingSettings`.
+        settings: see :class:`HeatingConfig`.
         say: hears stage, step and number of steps.
 
     Returns:
@@ -254,7 +254,7 @@ def transitions(found: dict[str, np.ndarray]) -> dict[str, float | None]:
 
 
 def _distributions(
-    found: dict[str, np.ndarray], edges: np.ndarray, settings: HeatingSettings
+    found: dict[str, np.ndarray], edges: np.ndarray, settings: HeatingConfig
 ) -> dict[str, Any]:
     made: dict[str, Any] = {"r_A": (0.5 * (edges[1:] + edges[:-1])).tolist(), "window_K": _WINDOW, "at": []}
     for kelvin in settings.distributions:
