@@ -126,7 +126,7 @@ class _Run:
             mean_temperature_K=statistics.fmean(row.temperature_K for row in rows[len(rows) // 2 :]),
             thermo=tuple(rows),
             versions=_versions(self._lmp),
-            config=config.as_dict(),
+            settings=config.as_dict(),
             model=self._model,
             atoms=external.atoms(),
         )
