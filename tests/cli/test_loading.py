@@ -11,7 +11,6 @@ from kan_heads.errors import ConfigError, ModelError
 
 ARCHIVE = pathlib.Path(__file__).parents[1] / "stored" / "0.1.tar.xz"
 KINDS = {
-    "allegro-bspline.ckpt": "allegro",
     "allegro-bspline.nequip.zip": "allegro",
     "etgnn-gaussian.ckpt": "nequip",
     "mace-bspline.model": "mace",
