@@ -17,15 +17,15 @@ T = TypeVar("T")
 class Progress:
     """Hears how something long goes; this one keeps silent, a subclass shows it."""
 
-    def stage(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """Lasts as long as a stage whose length is unknown."""
+    def stage(self, text: str, total: int | None = None) -> contextlib.AbstractContextManager[object]:
+        """Lasts as long as a stage of ``total`` steps, or of a length that is not known."""
         return contextlib.nullcontext()
 
-    def start(self, what: str, total: int) -> None:
-        """Called once before the first of ``total`` steps."""
+    def step(self, number: int, what: str = "") -> None:
+        """Called at each step of a stage."""
 
-    def step(self, number: int) -> None:
-        """Called at each step."""
+    def detail(self, text: str) -> None:
+        """Called within a step that takes long."""
 
     def note(self, text: str) -> None:
         """Called with a fact that the user should know."""

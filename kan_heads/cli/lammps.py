@@ -112,13 +112,13 @@ def run(
     _check_outputs(outputs, (model, structure))
     atoms = _read(structure, index)
     stream = "stderr" if json == "-" else "stdout"
-    with _Screen(stream) as screen:
-        try:
-            result = run_lammps(model, atoms, config, screen)
-        except KeyboardInterrupt:
-            kept = "" if dump is None else f"; {dump} holds the frames up to there"
-            typer.echo(f"interrupted at step {screen.last}{kept}", err=True)
-            raise typer.Exit(130) from None
+    screen = _Screen(stream)
+    try:
+        result = run_lammps(model, atoms, config, screen)
+    except KeyboardInterrupt:
+        kept = "" if dump is None else f"; {dump} holds the frames up to there"
+        typer.echo(f"interrupted at step {screen.last}{kept}", err=True)
+        raise typer.Exit(130) from None
     if final is not None:
         import ase.io
 
@@ -184,24 +184,17 @@ class _Screen(Progress):
 
     def __init__(self, stream: str) -> None:
         self._stream, self._out = stream, getattr(sys, stream)
-        self._stack = contextlib.ExitStack()
         self._bar: Bar | None = None
         self.last = 0
 
-    def __enter__(self) -> _Screen:
-        return self
+    def stage(self, text: str, total: int | None = None) -> contextlib.AbstractContextManager[object]:
+        if total is None:
+            return stage(text)
+        self._say(f"# {text}")
+        self._bar = Bar("running", total)
+        return self._bar
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def stage(self, text: str) -> contextlib.AbstractContextManager:
-        return stage(text)
-
-    def start(self, description: str, steps: int) -> None:
-        self._say(f"# {description}")
-        self._bar = self._stack.enter_context(Bar("running", steps))
-
-    def step(self, number: int) -> None:
+    def step(self, number: int, what: str = "") -> None:
         self.last = number
         if self._bar is not None:
             self._bar.update(number)

@@ -105,9 +105,9 @@ class _Run:
     def result(self) -> Result:
         """Runs the steps."""
         config, external = self._config, self._external
-        self._progress.start(_describe(self._formula, config), config.steps)
-        began = time.perf_counter()
-        external.run(config.steps)
+        with self._progress.stage(_describe(self._formula, config), config.steps):
+            began = time.perf_counter()
+            external.run(config.steps)
         self._stamps.append(time.perf_counter())
         self._collect()
         durations = [b - a for a, b in zip(self._stamps, self._stamps[1:], strict=False)][1:]
