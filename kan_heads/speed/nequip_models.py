@@ -17,13 +17,13 @@ from nequip.data import AtomicDataDict
 from omegaconf import OmegaConf
 
 from kan_heads import data
+from kan_heads.backbones.graph import is_readout
 from kan_heads.global_state import start_nequip
 from kan_heads.paths import find_configs
 from kan_heads.speed.cases import ModelCase
 from kan_heads.speed.models import Pair, choose_system
 from kan_heads.speed.settings import Settings
 from kan_heads.speed.timing import Step
-from kan_heads.swap.replace import is_readout
 
 _STATISTICS = "training_data_stats"
 _LOSS = "loss/"

@@ -5,11 +5,11 @@ import torch
 from etgnn_models import build, graph, network, predict, silica
 from nequip.model import NequIPGNNModel
 
+from kan_heads.backbones.graph import short_path
 from kan_heads.errors import ConfigError
 from kan_heads.etgnn import ETGNNModel
 from kan_heads.kan import KAN
 from kan_heads.swap import replace_mlps
-from kan_heads.swap.replace import short_path
 
 OUTPUT = {"etgnn.edge_readout.mlp_module", "etgnn.triplet_readout.mlp_module"}
 PROJECTIONS = {
@@ -89,20 +89,20 @@ def test_a_trained_mlp_becomes_an_equal_kan(scope, basis, preset, activation):
     model = build(preset=preset, **({} if activation is None else {"activation": activation}))
     before = predict(model, silica())
     section = {"scope": scope, "basis": basis, "zero_at_origin": False}
-    assert replace_mlps(model, section, keep_function=True)
+    assert replace_mlps(model, kan=section, keep_function=True)
     torch.testing.assert_close(predict(model, silica()), before, atol=1e-11, rtol=1e-10)
 
 
 def test_an_equal_kan_is_free_to_learn():
     model = build()
-    replace_mlps(model, {"scope": "output", "zero_at_origin": False}, keep_function=True)
+    replace_mlps(model, kan={"scope": "output", "zero_at_origin": False}, keep_function=True)
     model(graph(silica()))[network(model).tensor_field].square().sum().backward()
     assert all((kan.layers[0].coefficients.grad != 0.0).any() for kan in kans(model).values())
 
 
 def test_biases_of_a_trained_mlp_need_a_kan_with_biases():
     with pytest.raises(ConfigError, match=r"edge_readout.mlp_module: .*biases.*zero_at_origin: false"):
-        replace_mlps(build(), {"scope": "output"}, keep_function=True)
+        replace_mlps(build(), kan={"scope": "output"}, keep_function=True)
 
 
 @pytest.mark.filterwarnings("ignore:Found `per_type_energy")
@@ -117,7 +117,7 @@ def test_only_etgnn_has_projections():
     }
     model = NequIPGNNModel(seed=1, model_dtype="float32", type_names=["O"], r_max=4.0, **options)
     with pytest.raises(ConfigError) as error:
-        replace_mlps(model, {"scope": "projections"})
+        replace_mlps(model, kan={"scope": "projections"})
     message = str(error.value)
     assert "kan.scope: 'projections' matches no MLP of this model" in message
     assert "edge_mlp" in message
