@@ -170,8 +170,9 @@ class BackboneTests:
         with adapter.features(model) as moved:
             after = self.output(model)
         change = sum((factors[p] * (moved[p].y - seen[p].y)).sum() for p in seen).detach()
+        before, after = before.detach(), after.detach()
         assert abs(float(change)) > 1e-6 * (1.0 + abs(float(before)))
-        torch.testing.assert_close(after.detach() - before.detach(), change, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(after - before, change, rtol=1e-9, atol=1e-10)
         for path, features in seen.items():
             assert features.rows in ("atoms", "edges", "triplets")
             assert features.x.shape[0] == features.y.shape[0], path

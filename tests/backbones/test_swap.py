@@ -20,24 +20,6 @@ def kans(model):
     return {short_path(path): module for path, module in model.named_modules() if isinstance(module, KAN)}
 
 
-def linear_maps(model):
-    names = ("basis_linear", "env_embed_linear", "first_layer_env_embed_projection")
-    return [type(module).__name__ for path, module in model.named_modules() if path.endswith(names)]
-
-
-@pytest.mark.parametrize("backbone", ["nequip", "allegro"])
-@pytest.mark.parametrize("scope", ["output", "embedding_latent", "all"])
-def test_scope_names_the_documented_modules(backbone, scope):
-    model = build(KAN_MODELS[backbone], {"scope": scope})
-    expected = {
-        "output": {READOUT[backbone]},
-        "embedding_latent": OTHERS[backbone],
-        "all": {READOUT[backbone]} | OTHERS[backbone],
-    }
-    assert set(kans(model)) == expected[scope]
-    assert set(linear_maps(model)) <= {"ScalarMLPFunction"}
-
-
 @pytest.mark.parametrize(
     ("patterns", "expected"),
     [
@@ -139,19 +121,6 @@ def test_a_failed_swap_leaves_the_model_as_it_was():
     with pytest.raises(ConfigError):
         replace_mlps(model, kan={"scope": "all", "hidden": [99]}, keep_function=True)
     assert list(find_mlps(model)) == before
-
-
-@pytest.mark.parametrize("backbone", ["nequip", "allegro"])
-@pytest.mark.parametrize("scope", ["output", "all"])
-@pytest.mark.parametrize("basis", ["bspline", "gaussian"])
-def test_a_trained_mlp_becomes_an_equal_kan(backbone, scope, basis, Cu_bulk):  # noqa: N803
-    _, data = Cu_bulk
-    model = build(STOCK[backbone])
-    before = model({**data, "atom_types": data["atom_types"] + 3})
-    replace_mlps(model, kan={"scope": scope, "basis": basis}, keep_function=True)
-    after = model({**data, "atom_types": data["atom_types"] + 3})
-    for field in ("total_energy", "forces"):
-        torch.testing.assert_close(after[field], before[field], atol=1e-12, rtol=1e-10)
 
 
 def test_what_was_trained_with_order_1_still_loads():
