@@ -29,3 +29,24 @@ def fresh_global_state():
             # A fixture of the whole session may have started nequip; it sets its precision at its start only.
             nequip._GLOBAL_STATE_INITIALIZED = False
         yield
+
+
+def _frame(n=3, seed=0, pbc=True, **replace):
+    import numpy as np
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    rng = np.random.RandomState(seed)
+    places = 2.0 * np.argwhere(np.ones((3, 3, 3)))[rng.permutation(27)[:n]]
+    places = places + rng.uniform(-0.4, 0.4, (n, 3))
+    atoms = Atoms("Ag" * n, positions=places, cell=[6.0] * 3 if pbc else None, pbc=pbc)
+    labels = {"energy": float(seed), "forces": rng.normal(size=(n, 3)), "stress": rng.normal(size=6)}
+    labels = {k: v for k, v in (labels | replace).items() if v is not None}
+    atoms.calc = SinglePointCalculator(atoms, **labels)
+    return atoms
+
+
+@pytest.fixture
+def frame():
+    """Makes a labelled frame of silver atoms; ``label=None`` leaves that label out."""
+    return _frame

@@ -97,7 +97,7 @@ def _load(log: Log, silver: Silver, folder: Path, name: str) -> Any:
 def _crystal(cells: int) -> Any:
     from ase.build import bulk
 
-    from kan_heads.data.ag_emt import LATTICE
+    from benchmarks.datasets.ag_emt import LATTICE
 
     atoms = bulk("Ag", "fcc", a=LATTICE, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.05, seed=0)

@@ -25,7 +25,7 @@ def silver(tmp_path_factory):
     """A folder with 8 training and 4 validation frames of silver labelled with EMT."""
     import ase.io
 
-    from kan_heads.data.ag_emt import generate
+    from benchmarks.datasets.ag_emt import generate
 
     folder = tmp_path_factory.mktemp("silver")
     frames = generate(n_frames=12, seed=0, equilibration=20)

@@ -21,7 +21,7 @@ from kan_heads.errors import ConfigError
 
 COHESIVE = 6.74
 LOWEST = Frame(bulk("Ru", "hcp", a=2.71, c=4.28), -13.48 - 200.0, None, False, "x", 0)
-POTENTIALS = Path(__file__).parents[2] / "benchmarks" / "ru"
+POTENTIALS = Path(__file__).parents[2] / "benchmarks" / "an2025" / "results"
 
 
 @pytest.fixture(scope="module")

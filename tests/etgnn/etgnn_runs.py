@@ -47,7 +47,7 @@ def silica(seed, symbols="Si2O4"):
 
 
 def born_frames(n, seed=0):
-    """Frames labelled as ``kan-heads data prepare sio2`` labels its own: charges of a crystal sum to 0."""
+    """Frames labelled as the data set sio2 is: charges of a crystal sum to 0."""
     frames = []
     for k in range(n):
         atoms, tensors = silica(seed + k)
