@@ -23,7 +23,7 @@ from typing import (
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan import KAN
 from kan_heads.kan.config import unknown_name
 from kan_heads.swap.config import SwapConfig
@@ -186,8 +186,8 @@ class Adapter(abc.ABC):
         for path, mlp in self.select(model, config.scope).items():
             try:
                 kans[path] = self.make(mlp, config, keep_function)
-            except ConfigError as error:
-                raise ConfigError(f"{self.short_path(path)}: {error}") from error
+            except (ConfigError, ModelError) as error:
+                raise type(error)(f"{self.short_path(path)}: {error}") from error
         # All are made before the first is put: a failure leaves the model as it was.
         put(model, kans)
         return list(kans)
