@@ -65,7 +65,7 @@ def kan_inputs(
             empty = False
             run(model, batch)
     if empty:
-        raise ConfigError("calibrate: there are no training frames to fit the grids to")
+        raise ConfigError("calibrate: there are no data to fit the grids to")
     unused = [path for path, rows in seen.items() if not rows]
     if unused:
         raise ConfigError(f"no input reached {', '.join(unused)}; is it part of the model?")
