@@ -83,7 +83,7 @@ def ETGNNModel(  # noqa: N802
     modules = {"edge_length": lengths, "radial_basis": basis, "etgnn": network}
     model = SequentialGraphNetwork(modules)
     if kan is not None:
-        replace_mlps(model, kan)
+        replace_mlps(model, kan=kan)
     return model
 
 
