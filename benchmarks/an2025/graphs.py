@@ -71,7 +71,7 @@ def smeared(lengths: np.ndarray, lower: float, upper: float, step: float) -> np.
 
 
 @dataclass(frozen=True)
-class AEVSettings:
+class AEVConfig:
     """Settings of the environment vectors; the values are the paper's, section 2.7.
 
     Args:
@@ -95,7 +95,7 @@ class AEVSettings:
     angles: tuple[float, ...] = (0.0, 0.9, 1.8)
 
 
-def environment_vectors(structures: Structures, settings: AEVSettings | None = None) -> np.ndarray:
+def environment_vectors(structures: Structures, settings: AEVConfig | None = None) -> np.ndarray:
     r"""Computes ANI's atomic environment vectors of one element.
 
     .. math::
@@ -116,11 +116,11 @@ def environment_vectors(structures: Structures, settings: AEVSettings | None = N
 
     Source: Smith, Isayev, Roitberg, Chem. Sci. 8, 3192 (2017), eq. 2 to 4.
     """
-    settings = AEVSettings() if settings is None else settings
+    settings = AEVConfig() if settings is None else settings
     return np.stack([_of_one(atoms, settings) for atoms in structures.atoms])
 
 
-def _of_one(atoms, s: AEVSettings) -> np.ndarray:
+def _of_one(atoms, s: AEVConfig) -> np.ndarray:
     from ase.neighborlist import neighbor_list
 
     i, lengths, vectors = neighbor_list("idD", atoms, s.radial_cutoff)

@@ -157,10 +157,10 @@ def fit_ruthenium(
     from kan_heads.eam.config import EAMConfig
     from kan_heads.eam.data import split_by_group
     from kan_heads.eam.fitting import fit_potential
-    from kan_heads.eam.training import FitSettings
+    from kan_heads.eam.training import FitConfig
 
     config = EAMConfig(element="Ru", kind=kind, cutoff=7.0, inner=2.0, grid_size=25)
-    settings = FitSettings(
+    settings = FitConfig(
         rounds=6, energy_tolerance=5e-4, stress_tolerance=7e-5, softening=0.006, smoothness=3e-3
     )
     parts = split_by_group(frames, seed=seed)

@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.datasets.files import Say, file_lock, find, say_stderr
 from benchmarks.datasets.sources import labelled
-from kan_heads.data.progress import track
 from kan_heads.paths import cache_dir
-from kan_heads.writing import write_whole
+from kan_heads.progress import track
+from kan_heads.writing import whole
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -98,5 +98,6 @@ def cached(say: Say = say_stderr) -> Path:
     with file_lock(target):
         if not target.exists():
             say(f"ag-emt: generating {N_FRAMES} frames with ASE's EMT, a stand-in for ag (a minute, once)")
-            write_whole(target, lambda path: ase.io.write(path, generate(), format="extxyz"))
+            with whole(target) as new:
+                ase.io.write(new, generate(), format="extxyz")
     return target

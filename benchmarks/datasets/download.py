@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.datasets.files import Say, file_lock, say_stderr
 from kan_heads.data.folder import digest
-from kan_heads.data.progress import PatientBar
 from kan_heads.errors import DataError
+from kan_heads.progress import Bar
 
 _BLOCK = 1 << 16
 _REMEDY = "set KAN_HEADS_DATA to a folder that holds the data"
@@ -73,7 +73,7 @@ def _transfer(url: str, name: str, part: Path, timeout: float) -> None:
             length = response.headers.get("Content-Length")
             done = have if resumed else 0
             total = done + int(length) if length else None
-            with part.open("ab" if resumed else "wb") as f, PatientBar(name, total, in_bytes=True) as bar:
+            with part.open("ab" if resumed else "wb") as f, Bar(name, total, in_bytes=True) as bar:
                 while block := response.read(_BLOCK):
                     f.write(block)
                     done += len(block)

@@ -7,6 +7,5 @@ Example:
 
 from benchmarks.demo.config import DemoConfig
 from benchmarks.demo.pipeline import run
-from benchmarks.demo.progress import Progress
 
-__all__ = ["Progress", "DemoConfig", "run"]
+__all__ = ["DemoConfig", "run"]

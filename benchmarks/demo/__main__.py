@@ -7,20 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich.progress
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
-from benchmarks.demo.progress import Progress as Silent
 from kan_heads.cli.running import OPTIONS, run_app
+from kan_heads.progress import Progress
 
 app = typer.Typer(**OPTIONS | {"no_args_is_help": False})
 
@@ -53,6 +46,13 @@ def demo(
     )
 
 
+_EPOCHS = (
+    rich.progress.BarColumn(bar_width=12),
+    rich.progress.MofNCompleteColumn(),
+    rich.progress.TextColumn("epochs {task.fields[what]}"),
+)
+
+
 def _show(console: Console, results: dict[str, Any]) -> None:
     from benchmarks.demo import report
 
@@ -68,45 +68,27 @@ def _show(console: Console, results: dict[str, Any]) -> None:
         console.print(f"- {note}", highlight=False)
 
 
-class _Screen(Silent):
+class _Screen(Progress):
     """Shows the stages in a terminal; elsewhere, a line for each when it is over."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: Progress | None = None
-        self._task: Any = None
 
     @contextlib.contextmanager
-    def stage(self, text: str) -> Iterator[None]:
+    def stage(self, text: str, total: int | None = None) -> Iterator[None]:
         columns = (
-            SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            rich.progress.SpinnerColumn(finished_text="[green]✓[/]"),
+            rich.progress.TextColumn("{task.description}"),
+            *(() if total is None else _EPOCHS),
+            rich.progress.TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self._console) as bar:
-            task = bar.add_task(text, total=1)
+        with rich.progress.Progress(*columns, console=self._console) as self._bar:
+            self._task = self._bar.add_task(text, total=total or 1, what="")
             yield
-            bar.advance(task)
+            self._bar.update(self._task, completed=total or 1)
 
-    @contextlib.contextmanager
-    def training(self, name: str, n_epochs: int) -> Iterator[None]:
-        columns = (
-            SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("epochs {task.fields[mae]}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console) as bar:
-            self._bar, self._task = bar, bar.add_task(name, total=n_epochs, mae="")
-            yield
-            bar.update(self._task, completed=n_epochs)
-
-    def epoch(self, done: int, force_mae: float) -> None:
-        assert self._bar is not None
-        text = f"force MAE {force_mae:.3f} eV/Å"
-        self._bar.update(self._task, completed=done, mae=text)
+    def step(self, number: int, what: str = "") -> None:
+        self._bar.update(self._task, completed=number, what=what)
 
     def note(self, text: str) -> None:
         self._console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)

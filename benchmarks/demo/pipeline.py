@@ -16,9 +16,9 @@ from benchmarks.demo.config import (
     choose_system,
     require_packages,
 )
-from benchmarks.demo.progress import Progress
 from kan_heads.errors import ConfigError
 from kan_heads.machine import machine
+from kan_heads.progress import Progress
 
 READOUTS = {"mlp": "mlp", "kan": "output-bspline"}
 _COMPARED_FRAMES = 5
@@ -137,7 +137,7 @@ class _Demo:
 
         name, s = self.names[key], self.settings
         began = time.monotonic()
-        with self.progress.training(name, s.epochs):
+        with self.progress.stage(name, s.epochs):
             run = training.train(
                 self.out / name,
                 f"demo/{name}",
@@ -146,7 +146,7 @@ class _Demo:
                 s.epochs,
                 s.seed,
                 s.force,
-                self.progress.epoch,
+                lambda done, mae: self.progress.step(done, f"force MAE {mae:.3f} eV/Å"),
             )
         self.seconds[f"train_{key}"] = round(time.monotonic() - began, 2)
         if run.reused:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kan_heads.errors import ConfigError
+from kan_heads.writing import write_text
 
 RECORD = "run.json"
 
@@ -55,7 +56,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes an object so that a reader finds the old file or the new one."""
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Writes an object, indented, in a file of its own."""
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -14,8 +14,8 @@ from benchmarks.speed.cases import ModelCase
 from benchmarks.speed.config import ModelSpeedConfig
 from kan_heads.errors import ConfigError
 from kan_heads.global_state import global_state_kept
+from kan_heads.progress import Progress
 from kan_heads.speed.memory import peak_bytes
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.recorder import Recorder
 from kan_heads.speed.rows import MLP, Row, Who
 from kan_heads.speed.timing import Step, take_turns
@@ -80,18 +80,18 @@ def measure(
     rows = []
     with global_state_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        progress.figure("building both models")
+        progress.detail("building both models")
         pair = _build(case, basis, settings)
         about = {"case": case.name, "rows": pair.rows, "features": pair.features}
         about |= {"data": pair.data, "structures": pair.structures}
         rounds = min(settings.rounds, case.most_rounds or settings.rounds)
         for phase in MODEL_PHASES:
-            progress.figure(f"{phase} on {pair.data}, KAN and MLP in turn")
+            progress.detail(f"{phase} on {pair.data}, KAN and MLP in turn")
             steps = {MLP: pair.mlp[phase], kan: pair.kan[phase]}
             times = take_turns(steps, settings.device, rounds, settings.slice_seconds)
             peaks = {}
             if phase == "train":
-                progress.figure("memory of a training step")
+                progress.detail("memory of a training step")
                 peaks = {who: peak_bytes(step, settings.device) for who, step in steps.items()}
             rows += [record.row(who, phase, t, times, peaks, **about) for who, t in times.items()]
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 from benchmarks.speed.config import ModelSpeedConfig
-from kan_heads.speed.progress import Progress
+from kan_heads.progress import Progress
 from kan_heads.speed.rows import Row
 
 
@@ -30,12 +30,11 @@ def run(config: ModelSpeedConfig, progress: Progress | None = None) -> list[Row]
 
     cases = [case for case in config.model_cases if models.check_available(case, config, progress)]
     groups = [(case, basis) for case in cases for basis in config.model_bases]
-    progress.start(len(groups))
     rows: list[Row] = []
-    with torch_threads(config.threads):
+    with progress.stage("measuring", len(groups)), torch_threads(config.threads):
         record = Recorder(config)
-        for case, basis in groups:
-            progress.group(f"{case.name}, {basis}")
+        for number, (case, basis) in enumerate(groups):
+            progress.step(number, f"{case.name}, {basis}")
             gc.collect()  # here, because it rests while the clock runs
             rows += models.measure(case, basis, config, record, progress)
     return rows

@@ -54,8 +54,8 @@ def run(
 ) -> None:
     """Do the runs that have no record yet. Kill it whenever you like; the same command continues."""
     from benchmarks.wang2024 import run as bench
+    from benchmarks.wang2024.folders import Folders
     from benchmarks.wang2024.jobs import jobs_of
-    from benchmarks.wang2024.worker import Folders
     from kan_heads.kan.config import unknown_name
 
     if executor not in bench.EXECUTORS:

@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.wang2024 import worker
 from benchmarks.wang2024.budget import Budget
+from benchmarks.wang2024.folders import Folders
 from benchmarks.wang2024.jobs import Job
-from benchmarks.wang2024.worker import Folders
 from kan_heads.errors import ConfigError, first_line
 
 _NO_LIMIT_MIN = 60 * 24 * 30

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.programs import run_program
+from benchmarks.wang2024.folders import Folders, calm_frame
 from benchmarks.wang2024.jobs import Job
 from benchmarks.wang2024.nequip_training import CHECKPOINT
-from benchmarks.wang2024.worker import Folders, calm_frame
 
 #: Name of the compiled model in the folder of its job.
 MODEL = "model.nequip.pt2"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from kan_heads.errors import ConfigError
+from kan_heads.writing import write_text
 
 FORMAT = 1
 
@@ -56,11 +56,4 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Writes a record so that a reader finds all of it or nothing, also after a crash of the machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT, **record}, file, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_text(path, json.dumps({"format": FORMAT, **record}, indent=1, allow_nan=False) + "\n")

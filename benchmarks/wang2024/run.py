@@ -10,10 +10,10 @@ from typing import Any
 
 from benchmarks.wang2024 import worker
 from benchmarks.wang2024.clusters import Here, Slurm
+from benchmarks.wang2024.folders import Folders
 from benchmarks.wang2024.jobs import Job
 from benchmarks.wang2024.provenance import read_split
 from benchmarks.wang2024.record import read_record
-from benchmarks.wang2024.worker import Folders
 from kan_heads.errors import ConfigError, DataError, first_line
 from kan_heads.locks import try_lock
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import rich.progress
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from kan_heads.errors import ConfigError
-from kan_heads.speed.progress import Progress as Silent
+from kan_heads.progress import Progress
 
 if TYPE_CHECKING:
     from kan_heads.speed.report import Report
@@ -69,7 +63,7 @@ def speed(
 
 
 def measure_and_show(
-    measure: Callable[[Silent], list[Row]], report: Callable[[list[Row]], Report], json: str | None
+    measure: Callable[[Progress], list[Row]], report: Callable[[list[Row]], Report], json: str | None
 ) -> None:
     """Measures, prints tables and writes the rows.
 
@@ -85,8 +79,7 @@ def measure_and_show(
 
     if json not in (None, "-"):
         _check_writable(Path(json))
-    with _Screen(Console(stderr=True)) as screen:
-        results = measure(screen)
+    results = measure(_Screen(Console(stderr=True)))
     if not results:
         raise ConfigError("nothing was measured; see above what is left out, or name other --cases")
     console = _console(stderr=json == "-")
@@ -128,44 +121,39 @@ def _check_writable(path: Path) -> None:
         raise ConfigError(f"--json {path}: cannot be written ({reason}); name another file") from error
 
 
-class _Screen(Silent):
+class _Screen(Progress):
     """Shows in a terminal which figure is being measured; elsewhere, a line for each group."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = console.is_terminal
+        self._bar: rich.progress.Progress | None = None
+        self._group, self._groups = "", 0
+
+    @contextlib.contextmanager
+    def stage(self, text: str, total: int | None = None) -> Iterator[None]:
+        self._groups = total
         columns = (
-            SpinnerColumn(),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            rich.progress.SpinnerColumn(),
+            rich.progress.BarColumn(bar_width=12),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TimeElapsedColumn(),
         )
-        self._bar = Progress(*columns, console=console, transient=True, disable=not self._live)
-        self._task: Any = None
-        self._groups = self._done = 0
-        self._group = ""
+        live = self._console.is_terminal
+        with rich.progress.Progress(
+            *columns, console=self._console, transient=True, disable=not live
+        ) as self._bar:
+            self._task = self._bar.add_task(text, total=total)
+            yield
 
-    def __enter__(self) -> _Screen:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def start(self, groups: int) -> None:
-        self._groups = groups
-        self._task = self._bar.add_task("", total=groups)
-
-    def group(self, text: str) -> None:
-        self._group = text
-        if self._live:
-            self._bar.update(self._task, completed=self._done, description=text)
+    def step(self, number: int, what: str = "") -> None:
+        self._group = what
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=number, description=what)
         else:
-            self._say(f"{self._done + 1}/{self._groups} {text}")
-        self._done += 1
+            self._say(f"{number + 1}/{self._groups} {what}")
 
-    def figure(self, text: str) -> None:
+    def detail(self, text: str) -> None:
         self._bar.update(self._task, description=f"{self._group}: {text}")
 
     def note(self, text: str) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kan_heads.data.labels import find_label
-from kan_heads.data.progress import track
 from kan_heads.data.reading import iter_frames
 from kan_heads.errors import DataError
-from kan_heads.writing import write_whole
+from kan_heads.progress import track
+from kan_heads.writing import whole
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -80,7 +80,8 @@ def convert(source: str | Path, target: Path, index: str = ":", mace: bool = Fal
     if not frames:
         raise DataError(f"{source}: there is no structure with --index {index}")
     try:
-        write_whole(target, lambda path: ase.io.write(path, frames, format="extxyz"))
+        with whole(target) as new:
+            ase.io.write(new, frames, format="extxyz")
     except OSError as error:
         raise DataError(f"{target} cannot be written ({error.strerror}); choose another file") from error
     return len(frames)

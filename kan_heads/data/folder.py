@@ -16,8 +16,8 @@ from kan_heads.data.check import check_frames
 from kan_heads.data.convert import named
 from kan_heads.data.labels import TensorLabel
 from kan_heads.data.pools import NAMES, Pools
-from kan_heads.data.progress import track
 from kan_heads.errors import DataError
+from kan_heads.progress import track
 
 if TYPE_CHECKING:
     from ase import Atoms

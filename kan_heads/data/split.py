@@ -13,9 +13,9 @@ from kan_heads.data.convert import named
 from kan_heads.data.folder import digest, existing, intact, write_folder
 from kan_heads.data.labels import find_label
 from kan_heads.data.pools import NAMES, Pools, draw, grouped_pools, sequential_pools
-from kan_heads.data.progress import track
 from kan_heads.data.reading import iter_frames
 from kan_heads.errors import ConfigError, DataError
+from kan_heads.progress import track
 
 if TYPE_CHECKING:
     from ase import Atoms

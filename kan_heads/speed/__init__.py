@@ -2,7 +2,6 @@
 
 from kan_heads.speed.config import SpeedConfig
 from kan_heads.speed.pipeline import run
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.rows import Row
 
-__all__ = ["Progress", "Row", "SpeedConfig", "run"]
+__all__ = ["Row", "SpeedConfig", "run"]

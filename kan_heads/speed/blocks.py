@@ -12,10 +12,10 @@ from torch import Tensor
 
 from kan_heads.errors import first_line
 from kan_heads.kan import KAN, KANConfig
+from kan_heads.progress import Progress
 from kan_heads.speed.cases import PHASES, BlockCase, Shape
 from kan_heads.speed.config import SpeedConfig
 from kan_heads.speed.memory import peak_bytes
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.recorder import Recorder
 from kan_heads.speed.reference import DEFINITIONS, reference
 from kan_heads.speed.rivals import installed, rivals_of
@@ -106,16 +106,16 @@ def measure(
 
     times: dict[str, dict[Who, Timing]] = {}
     for phase in PHASES:
-        progress.figure(f"{phase} of the MLP and {len(kans)} KANs")
+        progress.detail(f"{phase} of the MLP and {len(kans)} KANs")
         chosen = {who: work[who][phase] for who in fast}
         times[phase] = take_turns(chosen, config.device, config.rounds, config.slice_seconds)
     for phase in _SLOW_PHASES:
         chosen = {who: work[who][phase] for who in slow if phase in work[who]}
         if chosen:
-            progress.figure(f"{phase} of {_names(chosen)}")
+            progress.detail(f"{phase} of {_names(chosen)}")
             slower = take_turns(chosen, config.device, _SLOW_ROUNDS, config.slice_seconds)
             times[phase].update(slower)
-    progress.figure("memory of a training step")
+    progress.detail("memory of a training step")
     peaks = {who: peak_bytes(work[who]["train"], config.device) for who in times["train"]}
 
     about = {"case": case.name, "rows": rows, "features": features}

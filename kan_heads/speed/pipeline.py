@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 
+from kan_heads.progress import Progress
 from kan_heads.speed.config import SpeedConfig
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.rows import Row
 
 
@@ -33,12 +33,11 @@ def run(config: SpeedConfig, progress: Progress | None = None) -> list[Row]:
         for rival in rivals.rivals_of(config.block_bases):
             if not rivals.installed(rival):
                 progress.note(f"{rival.name} is not timed: not installed; {rival.remedy}")
-    progress.start(len(groups))
     rows: list[Row] = []
-    with torch_threads(config.threads):
+    with progress.stage("measuring", len(groups)), torch_threads(config.threads):
         record = Recorder(config)
-        for case, shape in groups:
-            progress.group(f"{case.name}, {shape[0]:,} rows x {shape[1]} features")
+        for number, (case, shape) in enumerate(groups):
+            progress.step(number, f"{case.name}, {shape[0]:,} rows x {shape[1]} features")
             gc.collect()  # here, because it rests while the clock runs
             rows += blocks.measure(case, shape, config, record, progress)
     return rows

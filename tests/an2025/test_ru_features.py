@@ -137,7 +137,7 @@ def test_environment_vectors_are_the_published_formula():
     structures = crystals(2)
     found = graphs.environment_vectors(structures)
     assert found.shape == (2, 16, 16 + 27)
-    expected = by_definition(structures.atoms[1], graphs.AEVSettings())
+    expected = by_definition(structures.atoms[1], graphs.AEVConfig())
     np.testing.assert_allclose(found[1, 0], expected, rtol=1e-9, atol=1e-12)
 
 
@@ -164,7 +164,7 @@ def test_environment_vectors_equal_those_of_torchani():
     aev = pytest.importorskip("torchani.aev")
     torch = pytest.importorskip("torch")
     structures = crystals(2)
-    s = graphs.AEVSettings()
+    s = graphs.AEVConfig()
     # torchani lists shifts inside and one eta for each block.
     radial = [
         aev.ANIRadial(eta, list(s.radial_shifts), s.radial_cutoff, cutoff_fn="cosine") for eta in s.radial_eta

@@ -60,5 +60,5 @@ def mace_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("mace") / "kan.model"
     # In a process of its own: where nequip has been at work, e3nn builds models that no one can save.
     code = f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
-    run("python", "-c", code, cwd=HERE)
+    run("python", "-c", code, cwd=HERE, family="mace")
     return path

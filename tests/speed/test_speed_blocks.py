@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from kan_heads.kan import basis_names
-from kan_heads.speed import Progress, SpeedConfig, run
+from kan_heads.progress import Progress
+from kan_heads.speed import SpeedConfig, run
 from kan_heads.speed.blocks import make_mlp
 from kan_heads.speed.cases import BLOCK_CASES, PHASES
 from kan_heads.speed.report import to_json

@@ -19,7 +19,7 @@ from benchmarks.speed.etgnn_models import QUICK_STRUCTURES, build_pair, write_st
 from benchmarks.speed.models import measure
 from benchmarks.speed.nequip_models import build_module, configurations, read_frames, steps
 from kan_heads.kan import KAN
-from kan_heads.speed import Progress
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 FIELD = "born_effective_charges"

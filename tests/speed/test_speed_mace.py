@@ -17,7 +17,7 @@ from benchmarks.speed.config import ModelSpeedConfig
 from benchmarks.speed.mace_models import ATOMS, FRAMES, build_models, read_frames, training_options
 from benchmarks.speed.models import MODEL_PHASES, Pair, measure
 from kan_heads.mace.models import kans_of
-from kan_heads.speed import Progress
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 TINY = (

@@ -11,7 +11,7 @@ pytest.importorskip("allegro", reason="whole models need the extra [allegro]")
 from benchmarks.speed.cases import MODEL_CASES
 from benchmarks.speed.config import ModelSpeedConfig
 from benchmarks.speed.models import measure
-from kan_heads.speed import Progress
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 SIZES = {

@@ -14,7 +14,8 @@ from benchmarks.speed import models, pipeline
 from benchmarks.speed.cases import MODEL_CASES
 from benchmarks.speed.config import ModelSpeedConfig
 from kan_heads.errors import ConfigError
-from kan_heads.speed import Progress, SpeedConfig
+from kan_heads.progress import Progress
+from kan_heads.speed import SpeedConfig
 from kan_heads.speed.cases import BLOCK_CASES
 from kan_heads.speed.recorder import Recorder
 

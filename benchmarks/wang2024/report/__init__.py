@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kan_heads.writing import write_files
+
 if TYPE_CHECKING:
     from benchmarks.wang2024.budget import Budget
     from benchmarks.wang2024.table import Table
@@ -36,7 +38,7 @@ def write(
     Returns:
         The files, the reports first.
     """
-    from benchmarks.wang2024.report import files, html
+    from benchmarks.wang2024.report import html
     from benchmarks.wang2024.report.text import compose
 
     text, pictures = compose(tables, records, budget, configs)
@@ -45,4 +47,8 @@ def write(
         "report.html": html.page(text, pictures).encode("utf-8"),
         **pictures,
     }
-    return files.replace(out, contents, "table-*.svg")
+    write_files({out / name: content for name, content in contents.items()})
+    for path in out.glob("table-*.svg"):
+        if path.name not in contents:
+            path.unlink()
+    return [out / name for name in contents]

@@ -19,7 +19,7 @@ _TDAMP_STEPS, _PDAMP_STEPS = 100, 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class DynamicsConfig:
     """What is run.
 
     Args:
