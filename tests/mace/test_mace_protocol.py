@@ -42,7 +42,7 @@ class TestMACE(BackboneTests):
 
 
 class TestHeads(TestMACE):
-    """Each head has KANs of its own, so a frame of each is asked; scripted ones are in test_mace_models.py."""
+    """Each head has KANs of its own, so a frame of each is asked; test_mace_models.py scripts them."""
 
     scopes = {  # noqa: RUF012
         "output": {f"readouts.{i}.kans.{j}" for i in (0, 1) for j in (0, 1)},
