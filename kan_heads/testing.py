@@ -92,13 +92,14 @@ class BackboneTests:
 
     def test_a_scope_names_the_documented_modules(self, scope: str) -> None:
         """And all other modules stay what they are."""
-        before = {path: type(module) for path, module in self.stock().named_modules()}
+        # By name: each copy of a model of e3nn has classes of its own.
+        before = {path: type(module).__name__ for path, module in self.stock().named_modules()}
         model = self.swapped(scope)
         assert set(self.short_paths(model)) == self.scopes[scope]
         sites = self.adapter().select(self.stock(), scope)
         for path, module in model.named_modules():
             if path and not any(path == site or path.startswith(f"{site}.") for site in sites):
-                assert type(module) is before[path], path
+                assert type(module).__name__ == before[path], path
 
     def test_all_scopes_are_tested(self) -> None:
         """A scope that nobody looks at may hold anything."""

@@ -152,3 +152,18 @@ def test_a_path_that_leads_nowhere_is_named(scope, words):
 def test_biases_need_a_kan_with_biases():
     with pytest.raises(ConfigError, match=r"head: .*biases.*zero_at_origin: false"):
         replace_mlps(toy(), "head", keep_function=True)
+
+
+def test_the_package_offers_calibration_of_whole_models_and_of_a_kan_alone():
+    import kan_heads
+
+    model = toy()
+    kan_heads.replace_mlps(model, "all")
+    assert set(kan_heads.calibrate(model, [inputs(), 2.0 * inputs()])) == {"body", "head"}
+    alone = KAN([3, 1]).double()
+    kan_heads.calibrate(alone, [inputs()], margin=0.0)
+    torch.testing.assert_close(alone.layers[0].basis.upper, inputs().amax(0).clamp_min(0.0))
+    with pytest.raises(ConfigError, match="calibrate: there are no data"):
+        kan_heads.calibrate(alone, [])
+    with pytest.raises(ConfigError, match="calibrate: the model holds no KAN"):
+        kan_heads.calibrate(toy(), [inputs()])
