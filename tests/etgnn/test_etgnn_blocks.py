@@ -6,9 +6,9 @@ from nequip.utils import torch_default_dtype
 
 from kan_heads.backbones.graph import GraphAdapter
 from kan_heads.etgnn.blocks import EdgeUpdate, Gate, TripletUpdate, make_mlp
-from kan_heads.etgnn.settings import ETGNNSettings
+from kan_heads.etgnn.settings import ETGNNConfig
 
-SETTINGS = ETGNNSettings(
+SETTINGS = ETGNNConfig(
     r_max=5.0,
     num_features=12,
     num_triplet_features=9,
