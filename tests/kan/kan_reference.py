@@ -7,6 +7,9 @@ import torch
 from scipy.interpolate import BSpline
 
 from kan_heads.kan import KANConfig, KANLayer
+from kan_heads.kan import layer as layer_module
+from kan_heads.kan.backends import BACKENDS, choose
+from kan_heads.kan.backends.native import Native
 
 #: Every basis with every kind of behaviour, by a readable name.
 SETTINGS = {
@@ -40,6 +43,21 @@ def small_layer(name, n_in=3, n_out=2, seed=0, ranges=True, **more):
     generator = torch.Generator().manual_seed(seed)
     layer = KANLayer(n_in, n_out, options(name, **{"spline_fraction": 0.5, **more}), generator)
     return random_ranges(layer, generator) if ranges else layer
+
+
+def use(monkeypatch, name):
+    """Makes every layer run on one backend, whatever the inputs are."""
+    (chosen,) = [backend for backend in BACKENDS if backend.name == name]
+    monkeypatch.setattr(layer_module, "choose", lambda layer, x: chosen)
+
+
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(Native, "supports", lambda backend, layer, x: False)
+
+
+def chosen(layer, x):
+    """The name of the backend that a layer takes for these inputs."""
+    return choose(layer, x).name
 
 
 def bounds(basis, feature):

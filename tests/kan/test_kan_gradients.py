@@ -6,8 +6,8 @@ from kan_reference import SETTINGS, energy_and_forces, force_gradients, options,
 
 from kan_heads import _compat
 from kan_heads.kan import KAN, analytic, fused
+from kan_heads.kan.backends.native.layers import LayerKernels
 from kan_heads.kan.bases import base as base_module
-from kan_heads.kan.native.layers import LayerKernels
 
 NAMES = sorted(SETTINGS)
 OUT = [1, 2]

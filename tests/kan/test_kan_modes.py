@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
-from kan_reference import BASES, options, randn
+from kan_reference import BASES, options, randn, without_kernels
 
 from kan_heads import _compat
-from kan_heads.kan import KAN, fused
+from kan_heads.kan import KAN
 
 WIDTHS = [[4, 1], [4, 3, 1]]
 
@@ -16,7 +16,7 @@ WIDTHS = [[4, 1], [4, 3, 1]]
 def path(request, monkeypatch):
     """The two fast paths of a layer."""
     if request.param == "torch":
-        monkeypatch.setattr(fused, "supports", lambda *tensors: False)
+        without_kernels(monkeypatch)
     return request.param
 
 

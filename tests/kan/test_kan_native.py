@@ -10,9 +10,9 @@ import torch
 from kan_reference import SETTINGS, energy_and_forces, force_gradients, randn, small_layer
 
 from kan_heads.kan import KAN, KANConfig, fused
-from kan_heads.kan.native import kernels
-from kan_heads.kan.native import library as library_module
-from kan_heads.kan.native.library import library
+from kan_heads.kan.backends.native import kernels
+from kan_heads.kan.backends.native import library as library_module
+from kan_heads.kan.backends.native.library import library
 
 NAMES = sorted(SETTINGS)
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
