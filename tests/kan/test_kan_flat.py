@@ -6,7 +6,6 @@ from kan_reference import (
     energy_and_forces,
     force_gradients,
     graph_gradients,
-    nth_derivative,
     randn,
     small_layer,
 )
@@ -24,31 +23,6 @@ class Flat(torch.nn.Module):
 
     def forward(self, x):
         return self.layer.basis.expand(x, self.layer.coefficients, self.anchored)
-
-
-def definition(layer, x):
-    return torch.einsum("nib,oib->no", layer.edge_basis(x), layer.coefficients)
-
-
-@pytest.mark.parametrize("n_out", [1, 3])
-@pytest.mark.parametrize("grid_size", [1, 2, 5, 8, 45])
-@pytest.mark.parametrize("name", SPLINES)
-class TestExpand:
-    def test_values_and_three_derivatives(self, name, grid_size, n_out, generator):
-        layer = small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16)
-        basis = layer.basis
-        knots = basis.lower + basis.step * torch.arange(-1.0, grid_size + 2.0).unsqueeze(-1)
-        x = torch.cat([randn(generator, 40, 16, scale=3.0), knots])
-        for order in range(min(4, basis.order + 1)):
-            expected = nth_derivative(lambda at: definition(layer, at), x, order)
-            found = nth_derivative(Flat(layer), x, order)
-            scale = max(1.0, float(expected.abs().max()))
-            assert float((found - expected).abs().max()) <= 1e-11 * scale
-
-    def test_zero_and_nan(self, name, grid_size, n_out):
-        flat = Flat(small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16))
-        assert bool((flat(torch.zeros(19, 16)) == 0.0).all())
-        assert bool(flat(torch.tensor([[0.5, float("nan")] + 14 * [0.0]])).isnan().all())
 
 
 @pytest.mark.parametrize("n_out", [1, 2])
