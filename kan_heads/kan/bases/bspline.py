@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
+from kan_heads.kan.bases.base import ANCHORED, Basis
 from kan_heads.kan.bases.bspline_flat import bounded, cardinal_pieces, live_values, place_live, select_live
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
@@ -17,7 +17,6 @@ _MOST_FUNCTIONS = 40
 _LEAST_FEATURES = 16
 
 
-@register_basis("bspline")
 class BSplineBasis(Basis):
     r"""B-splines :math:`B_j(x) = N_k((x - \mathrm{lower}) / h + k - j)`, j = 0 .. grid_size + k - 1.
 
@@ -28,6 +27,7 @@ class BSplineBasis(Basis):
     Source: Wang et al. 2024 (B-spline basis of Liu et al., arXiv 2404.19756, eq. 2.10).
     """
 
+    name = "bspline"
     extra_options = ("order", "extrapolation")
     closed_derivatives = True
 
