@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 import torch
-from kan_reference import SETTINGS, chosen, randn, small_layer
+from kan_reference import SETTINGS, chosen, pairwise, randn, small_layer
 
 from kan_heads.kan.backends.native import kernels
 from kan_heads.kan.backends.native import library as library_module
 
-TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-4}
+TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}  # elementwise: sums of 13 features, rounded
 BUILDS = [("fast", torch.float64), ("off", torch.float32)]  # a build takes seconds, and is kept
 ROWS = (1, 17, 301)
 
@@ -36,9 +36,9 @@ def dtype(request, build):
     kernels._functions.cache_clear()
 
 
-@pytest.mark.parametrize("base", ["silu", "identity", None])
-@pytest.mark.parametrize("n_out", [1, 3, 20])
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize(
+    ("name", "n_out", "base"), pairwise(sorted(SETTINGS), [1, 3, 20], ["silu", "identity", None])
+)
 def test_rows_of_zeros_give_zero_and_others_what_torch_gives(name, n_out, base, dtype, generator):
     for seed in range(3):
         layer = small_layer(name, 13, n_out, seed=seed, base=base).to(dtype)

@@ -51,9 +51,10 @@ class TestAutocast:
             return torch.autograd.grad(loss, list(model.parameters()))
 
         # Without kernels the base branch is a linear map like any other, and its slope is rounded as theirs.
-        tolerance = 0.0 if path == "kernels" else 0.02
+        # Sums over 64 rows, of products of some rounded numbers of size 1.
+        tolerance = 0.0 if path == "kernels" else 16.0 * torch.finfo(dtype).eps
         for mixed, plain in zip(gradients(True), gradients(False), strict=True):
-            assert float((mixed - plain).abs().max()) <= tolerance * float(plain.abs().max())
+            torch.testing.assert_close(mixed, plain, rtol=tolerance, atol=tolerance)
 
     def test_torchscript(self, basis, widths, dtype, generator):
         model = network(basis, widths, generator).float()
@@ -62,7 +63,9 @@ class TestAutocast:
         for _ in range(3):  # the profiler compiles at the second call
             with torch.autocast("cpu", dtype):
                 y = scripted(h)
-        assert float((y - model(h.float())).abs().max()) < 0.05
+        # TorchScript lets autocast round the products of the base branch.
+        eps = 8.0 * torch.finfo(dtype).eps
+        torch.testing.assert_close(y.float(), model(h.float()), rtol=eps, atol=eps)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
