@@ -1,17 +1,18 @@
-"""What torch offers under private names only, each with a fall-back where a release lacks it.
+"""What torch offers under private names only; every such call of kan-heads stands here.
 
-A wrong guess here costs speed, never a number: whoever is told that something follows the operations
-runs plain formulas. The README says which releases of torch were tried.
+Layers were tried with torch 2.6, 2.10, 2.13 and 2.14.1, compiled models and archives with 2.13. What the
+layers ask has a fall-back where a release lacks it, and a wrong guess costs speed, never a number: whoever is
+told that something follows the operations runs plain formulas. The rest fails with torch's own error.
 """
 
 import functools
 import warnings
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional
 
 import torch
 from torch import Tensor
 
-__all__ = ["follows_operations", "has_memory", "will_run"]
+__all__ = ["archived_names", "follows_operations", "has_memory", "load_aotinductor", "will_run"]
 
 
 def follows_operations(x: Tensor) -> bool:
@@ -46,6 +47,20 @@ def will_run(node: Any) -> bool:
         return torch._C._will_engine_execute_node(node)
     except (AttributeError, RuntimeError, TypeError):
         return True
+
+
+def load_aotinductor(path: str) -> Callable[..., Any]:
+    """Loads a package that AOTInductor compiled for the device at hand."""
+    return torch._inductor.aoti_load_package(path)
+
+
+def archived_names(path: str) -> List[str]:
+    """Lists what a zip archive of ``torch.save`` or ``torch.jit.save`` holds, as ``torch.load`` would see it.
+
+    Raises:
+        RuntimeError: if it is damaged.
+    """
+    return torch._C.PyTorchFileReader(path).get_all_records()
 
 
 def _proxied() -> bool:

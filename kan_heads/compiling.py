@@ -10,11 +10,13 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 import torch
 from torch import Tensor
 
+from kan_heads._compat import load_aotinductor
 from kan_heads.compile_gate import COMPARED, compare, energy_shifts
 from kan_heads.errors import ConfigError, DataError, ModelError, first_line, known_cause
 from kan_heads.global_state import nequip_state
 from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
+from kan_heads.loading import check_device
 from kan_heads.quiet import quiet
 
 SUFFIXES = {"aotinductor": ".nequip.pt2", "torchscript": ".nequip.pth"}
@@ -134,26 +136,6 @@ def _check_options(source: str, output: str, mode: str, device: str) -> None:
     check_device(device)
 
 
-def check_device(name: str) -> torch.device:
-    """Returns a device that is there.
-
-    Args:
-        name: e.g. ``cpu`` or ``cuda``.
-
-    Raises:
-        ConfigError: if it is unknown or not on this machine.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"--device: {name!r} is no device of torch; e.g. cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device: {name} is neither cpu nor cuda; use one of them")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"--device: {name} is not available here; use cpu or a machine that has it")
-    return device
-
-
 def _fitting_target(target: Optional[str], model: torch.nn.Module) -> str:
     """Chooses the target of a model, or checks that the chosen one fits."""
     from nequip.scripts import compile as program
@@ -230,7 +212,7 @@ def untrained_types(model: torch.nn.Module) -> List[str]:
 def _compiled(path: str, target: Dict[str, Any]) -> torch.nn.Module:
     from nequip.nn.compile import DictInputOutputWrapper
 
-    loaded = torch._inductor.aoti_load_package(path)
+    loaded = load_aotinductor(path)
     return DictInputOutputWrapper(loaded, target["input"], target["output"])
 
 

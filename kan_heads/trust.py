@@ -32,9 +32,9 @@ def _is_torchscript(path: str) -> bool:
     with open(path, "rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
             return False
-    import torch
+    from kan_heads._compat import archived_names
 
     try:
-        return "constants.pkl" in torch._C.PyTorchFileReader(path).get_all_records()
+        return "constants.pkl" in archived_names(path)
     except RuntimeError:  # a damaged archive
         return False

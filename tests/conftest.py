@@ -29,3 +29,39 @@ def fresh_global_state():
             # A fixture of the whole session may have started nequip; it sets its precision at its start only.
             nequip._GLOBAL_STATE_INITIALIZED = False
         yield
+
+
+def _frame(n=3, seed=0, pbc=True, **replace):
+    import numpy as np
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    rng = np.random.RandomState(seed)
+    places = 2.0 * np.argwhere(np.ones((3, 3, 3)))[rng.permutation(27)[:n]]
+    places = places + rng.uniform(-0.4, 0.4, (n, 3))
+    atoms = Atoms("Ag" * n, positions=places, cell=[6.0] * 3 if pbc else None, pbc=pbc)
+    labels = {"energy": float(seed), "forces": rng.normal(size=(n, 3)), "stress": rng.normal(size=6)}
+    labels = {k: v for k, v in (labels | replace).items() if v is not None}
+    atoms.calc = SinglePointCalculator(atoms, **labels)
+    return atoms
+
+
+@pytest.fixture
+def frame():
+    """Makes a labelled frame of silver atoms; ``label=None`` leaves that label out."""
+    return _frame
+
+
+#: What takes longest, in the order in which two workers should begin it.
+LONGEST = (
+    *("etgnn/test_etgnn_learning.py", "mace/test_mace_programs.py", "etgnn/test_etgnn_compile.py"),
+    *("wang2024/test_bench_whole.py", "backbones/test_training.py", "etgnn/test_etgnn_training.py"),
+    *("backbones/test_upstream_suites.py", "mace/test_migrate.py", "eam/test_eam_training.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the files that take longest, so that two workers end together."""
+    here = pathlib.Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.gpu.compare import MLP, compare
 from benchmarks.gpu.log import Log
+from benchmarks.speed.cases import MODEL_CASES
+from benchmarks.speed.config import ModelSpeedConfig
 from kan_heads.global_state import default_dtype
-from kan_heads.speed.cases import MODEL_CASES
-from kan_heads.speed.settings import Settings
 
 SECTION = "mace, eager"
 
@@ -22,9 +22,9 @@ def run(log: Log, small: bool) -> None:
         log: takes the rows.
         small: few repetitions, only the readouts.
     """
-    from kan_heads.speed.mace_models import build_pair
+    from benchmarks.speed.mace_models import build_pair
 
-    settings = Settings(device=log.device)
+    settings = ModelSpeedConfig(device=log.device)
     cases = [case for case in MODEL_CASES if case.package == "mace"]
     for case in cases[: 1 if small else None]:
         # Structures that are made here, whatever data there are.

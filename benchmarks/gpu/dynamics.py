@@ -11,6 +11,7 @@ import torch
 from benchmarks.gpu.compare import MLP, compare
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.silver import Silver
+from kan_heads.writing import whole
 
 SECTION = "aotinductor"
 #: Models by the name of their file: which model, and whether its splines become polynomials.
@@ -43,9 +44,8 @@ def export(silver: Silver, folder: Path, name: str) -> None:
     path = file_of(folder, name)
     if path.exists():
         return
-    partial = path.with_name(f"part-{path.name}")
-    silver.export(DEPLOYED[name][0], partial, DEPLOYED[name][1])
-    partial.rename(path)
+    with whole(path) as new:
+        silver.export(DEPLOYED[name][0], new, DEPLOYED[name][1])
 
 
 def run(log: Log, silver: Silver, folder: Path, small: bool) -> None:
@@ -97,7 +97,7 @@ def _load(log: Log, silver: Silver, folder: Path, name: str) -> Any:
 def _crystal(cells: int) -> Any:
     from ase.build import bulk
 
-    from kan_heads.data.ag_emt import LATTICE
+    from benchmarks.datasets.ag_emt import LATTICE
 
     atoms = bulk("Ag", "fcc", a=LATTICE, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.05, seed=0)

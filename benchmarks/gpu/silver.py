@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.gpu.compare import MLP, compare
 from benchmarks.gpu.log import Log
-from kan_heads.speed.settings import Settings
+from benchmarks.speed.config import ModelSpeedConfig
 
 _KAN = "training_module.model.kan"
 _ONE_LAYER = f"+{_KAN}.hidden=[]"
@@ -53,11 +53,11 @@ class Silver:
         import ase.io
         from hydra import compose
 
-        from kan_heads.data.ag_emt import generate
-        from kan_heads.speed.nequip_models import configurations, read_frames
+        from benchmarks.datasets.ag_emt import generate
+        from benchmarks.speed.nequip_models import configurations, read_frames
 
         configs = sorted({config for config, _ in MODELS.values()})
-        with configurations(Settings(device=self._log.device), configs) as (folder, shared):
+        with configurations(ModelSpeedConfig(device=self._log.device), configs) as (folder, shared):
             shared = [*shared, *self._shared]
             composed = {
                 (name, compiled): compose(config, overrides=[*shared, *overrides, *[_COMPILE] * compiled])
@@ -71,7 +71,7 @@ class Silver:
 
     def module(self, name: str, compiled: bool = False) -> Any:
         """Builds the training module of a model on the device, always with the same weights."""
-        from kan_heads.speed.nequip_models import build_module
+        from benchmarks.speed.nequip_models import build_module
 
         composed, frames = self._start
         return build_module(composed[name, compiled], frames).to(self._log.device)
@@ -99,7 +99,7 @@ class Silver:
             self._log.release()
 
     def _steps(self, section: str, name: str, compiled: bool) -> dict[int, dict[str, Any]] | None:
-        from kan_heads.speed.nequip_models import steps
+        from benchmarks.speed.nequip_models import steps
 
         def build() -> dict[int, dict[str, Any]]:
             module = self.module(name, compiled)
@@ -110,7 +110,7 @@ class Silver:
 
     def compile_training(self, name: str) -> None:
         """Takes one compiled step, so that what is compiled lies in the cache."""
-        from kan_heads.speed.nequip_models import steps
+        from benchmarks.speed.nequip_models import steps
 
         steps(self.module(name, compiled=True), self.batch(self._sizes[0]))["train"]()
 

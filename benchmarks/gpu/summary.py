@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.gpu.compare import MLP
 from benchmarks.gpu.log import OK, SKIPPED
-from kan_heads.markdown import escape, table
+from benchmarks.markdown import escape, table
 
 _REASON = 110  # characters of a reason
 

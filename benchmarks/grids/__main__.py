@@ -144,7 +144,7 @@ def _data(folder: Path, system: str, mace: bool) -> Path:
     if not out.exists():
         sizes = zip(("--train", "--val", "--test"), map(str, SIZES[system]), strict=True)
         options = [*itertools.chain(*sizes), "--out", str(out), *(["--mace"] if mace else [])]
-        _program("kan-heads", "data", "prepare", system, *options)
+        _program("python", "-m", "benchmarks.datasets", "prepare", system, *options)
     return out
 
 

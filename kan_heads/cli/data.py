@@ -1,4 +1,4 @@
-"""``kan-heads data``: list, get, prepare and check data sets."""
+"""``kan-heads data``: check, convert and split a user's own structures."""
 
 from __future__ import annotations
 
@@ -7,54 +7,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List, fetch, prepare and check data sets.", no_args_is_help=True)
+from kan_heads.errors import ConfigError
 
-Name = Annotated[str, typer.Argument(help="Data set; 'kan-heads data list' shows them.")]
+app = typer.Typer(help="Check, convert and split labelled structures.", no_args_is_help=True)
 
-
-@app.command("list")
-def list_() -> None:
-    """Show the known data sets and where they would come from."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from kan_heads import data
-
-    table = Table("name", "what", "frames", "available", "the paper's own?", "licence", show_lines=True)
-    for d in data.list_datasets():
-        own = f"stand-in ({d.stand_in})" if d.stand_in else ("yes" if d.paper_data else "no")
-        row = (d.name, d.what, str(d.frames), data.availability(d), f"{own}: {d.relation}", d.licence)
-        table.add_row(*row)
-    Console().print(table)
-
-
-@app.command()
-def get(name: Name) -> None:
-    """Make the files of a data set available locally and print where they are."""
-    from kan_heads import data
-
-    for path in data.get(name).values():
-        typer.echo(path)
-
-
-@app.command()
-def prepare(
-    name: Name,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default data/NAME.")] = None,
-    train: Annotated[int | None, typer.Option(help="Frames to train on.")] = None,
-    val: Annotated[int | None, typer.Option(help="Frames to validate on.")] = None,
-    test: Annotated[int | None, typer.Option(help="Frames to test on.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the split; default 0, sio2: 42.")] = None,
-    mace: Annotated[
-        bool, typer.Option("--mace", help="Name labels as MACE does; into data/NAME-mace.")
-    ] = False,
-) -> None:
-    """Write train.extxyz, val.extxyz, test.extxyz and split.json."""
-    from kan_heads import data
-
-    folder = out or Path("data") / (f"{name}-mace" if mace else name)
-    done = data.prepare(name, folder, train, val, test, seed, mace=mace)
-    typer.echo(done.folder)
+Mace = Annotated[
+    bool, typer.Option("--mace", help="Name the labels as MACE does: REF_energy, REF_forces, REF_stress.")
+]
 
 
 @app.command()
@@ -81,3 +40,43 @@ def check(
     atoms = f"{r.n_atoms_min}" if r.n_atoms_min == r.n_atoms_max else f"{r.n_atoms_min} to {r.n_atoms_max}"
     found = ", ".join(f"{k} ({n})" for k, n in r.labels.items()) or "none"
     typer.echo(f"{file}: sound; {r.n_frames} frames, {atoms} atoms, {' '.join(r.elements)}; labels: {found}")
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="File that ASE reads: vasprun.xml, OUTCAR, .traj, .db, ...")],
+    out: Annotated[Path, typer.Argument(help="Extended XYZ file to write.")],
+    index: Annotated[str, typer.Option(help="Which structures, as ASE counts: -1, 0, :, ::10.")] = ":",
+    mace: Mace = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write structures as extended XYZ, with the labels' names that nequip and Allegro, or MACE, read."""
+    from kan_heads import data
+
+    if out.suffix not in (".xyz", ".extxyz"):
+        raise ConfigError(f"{out}: extended XYZ is written; name it {out.with_suffix('.extxyz').name}")
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists; name another file, or add --force to replace it")
+    count = data.convert(file, out, index, mace)
+    typer.echo(f"{out}: {count} frames")
+
+
+@app.command()
+def split(
+    file: Annotated[Path, typer.Argument(help="Labelled structures in a file that ASE reads.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.extxyz, val.extxyz, test.extxyz, split.json.")],
+    train: Annotated[int | None, typer.Option(help="Frames to train on; default: 80 %.")] = None,
+    val: Annotated[int | None, typer.Option(help="Frames to validate on; default: 10 %.")] = None,
+    test: Annotated[int | None, typer.Option(help="Frames to test on; default: 10 %.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Key of the frames; those of one value, e.g. of one trajectory, stay together."),
+    ] = None,
+    mace: Mace = False,
+) -> None:
+    """Check labelled structures and draw train, validation and test sets; the same call, the same bytes."""
+    from kan_heads import data
+
+    sizes = data.split(file, out, train, val, test, seed, group, mace)
+    typer.echo(f"{out}: {', '.join(f'{n} {name}' for name, n in sizes.items())}")

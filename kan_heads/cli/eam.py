@@ -86,10 +86,10 @@ def train(
     from kan_heads.eam.config import KINDS, EAMConfig
     from kan_heads.eam.data import read_labelled, split_by_group
     from kan_heads.eam.fitting import fit_potential
-    from kan_heads.eam.training import FitSettings
+    from kan_heads.eam.training import FitConfig
     from kan_heads.elastic import GPA
     from kan_heads.kan.config import unknown_name
-    from kan_heads.lammps.settings import check_output
+    from kan_heads.lammps.config import check_output
     from kan_heads.locks import claimed
 
     if not out.endswith(".json"):
@@ -100,7 +100,7 @@ def train(
     if seed < 0:
         raise ConfigError(f"--seed {seed}: must be 0 or more")
     settings = given(
-        FitSettings,
+        FitConfig,
         rounds=rounds,
         energy_tolerance=None if energy_tolerance is None else 1e-3 * energy_tolerance,
         stress_tolerance=None if stress_tolerance is None else stress_tolerance / GPA,
@@ -158,7 +158,7 @@ def plot(
     """Draws the learned functions, with the distance of the lowest pair energy."""
     from kan_heads.eam import load_potential
     from kan_heads.eam.plots import draw_functions
-    from kan_heads.lammps.settings import check_output
+    from kan_heads.lammps.config import check_output
 
     if not out.endswith((".png", ".pdf", ".svg")):
         raise ConfigError(f"--out {out}: is no picture; call it *.png, *.pdf or *.svg")

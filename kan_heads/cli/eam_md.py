@@ -9,8 +9,8 @@ import typer
 
 from kan_heads.cli.options import given, names_options
 from kan_heads.cli.stage import stage
-from kan_heads.data.progress import PatientBar
 from kan_heads.errors import ConfigError
+from kan_heads.progress import Bar
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,12 +89,12 @@ def heat(
     Writes heating.json, heating.csv, rdf.csv and two pictures. A perfect crystal melts above its melting
     point; kan-heads eam melt finds that.
     """
-    from kan_heads.eam.heating import HeatingSettings
+    from kan_heads.eam.heating import HeatingConfig
     from kan_heads.eam.heating import heat as run
 
-    standard = (*HeatingSettings.distributions[:-1], max(to - 100.0, 300.0))
+    standard = (*HeatingConfig.distributions[:-1], max(to - 100.0, 300.0))
     settings = given(
-        HeatingSettings.quick if quick else HeatingSettings,
+        HeatingConfig.quick if quick else HeatingConfig,
         size=size,
         rate=rate,
         hot=to,
@@ -105,9 +105,9 @@ def heat(
         timestep=timestep,
         seed=seed,
     )
-    loaded, bar = _load(potential, out), _Bar()
-    with bar:
-        result = run(loaded, out, settings, lambda name, step, steps: bar.show(name, step, steps))
+    loaded = _load(potential, out)
+    with Bar() as bar:
+        result = run(loaded, out, settings, lambda name, step, steps: bar.update(step, name, steps))
     _draw(out, {"heating.png": ("heating", result), "rdf.png": ("distributions", result)})
     if result["change_K"] is not None:
         typer.echo(f"turns into {result['change_to']} at {result['change_K']:.0f} K")
@@ -147,11 +147,11 @@ def melt(
     Writes coexistence.json and a picture. Where one phase vanishes, the temperature is a bound, and the
     next attempt starts from it.
     """
-    from kan_heads.eam.coexistence import CoexistenceSettings
+    from kan_heads.eam.coexistence import CoexistenceConfig
     from kan_heads.eam.coexistence import melt as coexist
 
     settings = given(
-        CoexistenceSettings.quick if quick else CoexistenceSettings,
+        CoexistenceConfig.quick if quick else CoexistenceConfig,
         guess=guess,
         run=run,
         attempts=attempts,
@@ -161,13 +161,13 @@ def melt(
         timestep=timestep,
         seed=seed,
     )
-    loaded, bar = _load(potential, out), _Bar()
-    with bar:
+    loaded = _load(potential, out)
+    with Bar() as bar:
         result = coexist(
             loaded,
             out,
             settings,
-            lambda number, name, step, steps: bar.show(f"attempt {number}, {name}", step, steps),
+            lambda number, name, step, steps: bar.update(step, f"attempt {number}, {name}", steps),
         )
     _draw(out, {"coexistence.png": ("coexistence", result)})
     for row in result["attempts"]:
@@ -183,27 +183,6 @@ def melt(
         typer.echo(f"no coexistence; bounds of the melting point: lower {low}, upper {high}")
     _mention(result["element"])
     typer.echo(f"written: {out}/coexistence.json, coexistence.png")
-
-
-class _Bar:
-    """A bar of the present stage, started anew where the number of steps begins anew."""
-
-    def __init__(self) -> None:
-        self._bar: PatientBar | None = None
-        self._name = ""
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *arguments: object) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(*arguments)
-
-    def show(self, name: str, step: int, steps: int) -> None:
-        if name != self._name:
-            self.__exit__(None, None, None)
-            self._bar, self._name = PatientBar(name, steps), name
-        self._bar.update(step)
 
 
 def _load(potential: str, out: Path) -> Potential:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kan_heads.cli.stage import stage
-from kan_heads.data.progress import PatientBar
 from kan_heads.errors import ConfigError
 from kan_heads.lammps.progress import Progress
+from kan_heads.progress import Bar
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -81,11 +81,11 @@ def run(
     counts 3N - 3 degrees of freedom. For several processes or GPUs compile the model for LAMMPS' own
     pair styles: kan-heads compile --target pair_allegro or pair_nequip.
     """
-    from kan_heads.lammps import Settings
+    from kan_heads.lammps import DynamicsConfig
     from kan_heads.lammps import run as run_lammps
     from kan_heads.lammps.models import check_kind
 
-    settings = Settings(
+    config = DynamicsConfig(
         ensemble=ensemble,
         temperature=temperature,
         pressure=pressure,
@@ -106,19 +106,19 @@ def run(
         threads=threads,
         trust=trust,
     )
-    settings.check()
+    config.check()
     check_kind(model, dtype, head, trust)
     outputs = {"--dump": dump, "--final": final, "--json": None if json == "-" else json, "--log": log}
     _check_outputs(outputs, (model, structure))
     atoms = _read(structure, index)
     stream = "stderr" if json == "-" else "stdout"
-    with _Screen(stream) as screen:
-        try:
-            result = run_lammps(model, atoms, settings, screen)
-        except KeyboardInterrupt:
-            kept = "" if dump is None else f"; {dump} holds the frames up to there"
-            typer.echo(f"interrupted at step {screen.last}{kept}", err=True)
-            raise typer.Exit(130) from None
+    screen = _Screen(stream)
+    try:
+        result = run_lammps(model, atoms, config, screen)
+    except KeyboardInterrupt:
+        kept = "" if dump is None else f"; {dump} holds the frames up to there"
+        typer.echo(f"interrupted at step {screen.last}{kept}", err=True)
+        raise typer.Exit(130) from None
     if final is not None:
         import ase.io
 
@@ -145,7 +145,7 @@ def _read(structure: str, index: str) -> Atoms:
 
 
 def _check_outputs(outputs: dict[str, str | None], inputs: tuple[str, ...]) -> None:
-    from kan_heads.lammps.settings import check_output
+    from kan_heads.lammps.config import check_output
 
     taken: dict[str, str] = {}
     for option, path in outputs.items():
@@ -184,24 +184,17 @@ class _Screen(Progress):
 
     def __init__(self, stream: str) -> None:
         self._stream, self._out = stream, getattr(sys, stream)
-        self._stack = contextlib.ExitStack()
-        self._bar: PatientBar | None = None
+        self._bar: Bar | None = None
         self.last = 0
 
-    def __enter__(self) -> _Screen:
-        return self
+    def stage(self, text: str, total: int | None = None) -> contextlib.AbstractContextManager[object]:
+        if total is None:
+            return stage(text)
+        self._say(f"# {text}")
+        self._bar = Bar("running", total)
+        return self._bar
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def stage(self, text: str) -> contextlib.AbstractContextManager:
-        return stage(text)
-
-    def start(self, description: str, steps: int) -> None:
-        self._say(f"# {description}")
-        self._bar = self._stack.enter_context(PatientBar("running", steps))
-
-    def step(self, number: int) -> None:
+    def step(self, number: int, what: str = "") -> None:
         self.last = number
         if self._bar is not None:
             self._bar.update(number)

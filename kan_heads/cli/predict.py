@@ -50,9 +50,9 @@ def predict(
     epsilon = _check_options(out, form, (model, structure), dielectric, symprec)
     import numpy as np
 
-    from kan_heads.data.progress import track
     from kan_heads.data.reading import read_frames
     from kan_heads.etgnn import structures
+    from kan_heads.progress import track
 
     frames = read_frames(structure, index)
     if form == "born" and len(frames) > 1:

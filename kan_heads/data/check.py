@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kan_heads.data.labels import KNOWN_TENSORS, TensorLabel, check_labels, label_names
-from kan_heads.data.progress import track
 from kan_heads.data.reading import iter_frames
 from kan_heads.data.stresses import StressCheck
 from kan_heads.data.structure import check_structure, neighbours
 from kan_heads.errors import DataError
+from kan_heads.progress import track
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -1,95 +1,112 @@
-"""Reproducible splits in which a smaller set is a prefix of a larger one."""
+"""Splits a user's structures into files to train, validate and test on."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from kan_heads._version import __version__
+from kan_heads.data.check import purpose_of
+from kan_heads.data.convert import named
+from kan_heads.data.folder import digest, existing, intact, write_folder
+from kan_heads.data.labels import find_label
+from kan_heads.data.pools import NAMES, Pools, draw, grouped_pools, sequential_pools
+from kan_heads.data.reading import iter_frames
+from kan_heads.errors import ConfigError, DataError
+from kan_heads.progress import track
 
-from kan_heads.errors import ConfigError
+if TYPE_CHECKING:
+    from ase import Atoms
 
-NAMES = ("train", "val", "test")
+FORMAT_VERSION = 1
+"""Raised when the same request would give other bytes."""
 
-Pools = dict[str, list[int]]
+FRACTIONS = (0.8, 0.1, 0.1)
+"""Default shares of train, val and test."""
 
-
-def sequential_pools(n: int, sizes: Sequence[int], seed: int) -> Pools:
-    """Train from the front of a seeded permutation, val after it, test from its end.
-
-    ``numpy.random.RandomState`` because its stream is frozen: the split is the same with every numpy.
-    For SiO2 with seed 42 this is the published split.
-    """
-    order = np.random.RandomState(seed).permutation(n).tolist()
-    train, val, test = sizes
-    return {
-        "train": order[:train],
-        "val": order[train : train + val],
-        "test": order[n - test :],
-    }
-
-
-def grouped_pools(groups: Sequence[Hashable], fractions: Sequence[float], seed: int) -> Pools:
-    """Whole groups, in a seeded order, fill train, then val, then test up to their fractions.
-
-    Args:
-        groups: group of each frame, ``(n_frames,)``.
-        fractions: wished share of train, val and test; the shares come out close to them.
-        seed: seed of the order of the groups.
-    """
-    members: dict[Hashable, list[int]] = {}
-    for i, g in enumerate(groups):
-        members.setdefault(g, []).append(i)
-    keys = list(members)
-    rng = np.random.RandomState(seed)
-    ends = np.cumsum(fractions)[:2] * len(groups)
-    pools: Pools = {s: [] for s in NAMES}
-    done = 0
-    for k in rng.permutation(len(keys)):
-        frames = members[keys[k]]
-        # The middle of the group decides, so that a large group overshoots and undershoots alike.
-        pools[NAMES[int(np.searchsorted(ends, done + len(frames) / 2))]] += frames
-        done += len(frames)
-    for s in NAMES:  # a prefix of a pool shall not be a few whole groups only
-        pools[s] = [pools[s][i] for i in rng.permutation(len(pools[s]))]
-    return pools
+_APART = tuple((name,) for name in NAMES)
 
 
-def draw(name: str, pools: Pools, sizes: dict[str, int | None], shared: Sequence[Sequence[str]]) -> Pools:
-    """The frames of each split: prefixes of the pools, with overflow into pools that may share.
+def split(
+    source: Path,
+    out: Path,
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    group: str | None = None,
+    mace: bool = False,
+) -> dict[str, int]:
+    """Draws the frames of a file at random and writes ``train``, ``val``, ``test`` and ``split.json``.
+
+    The same arguments give the same bytes, and a smaller split is a prefix of a larger one.
 
     Args:
-        name: the data set, for the error message.
-        pools: default frames of each split, in order.
-        sizes: wished sizes; None is the whole pool.
-        shared: the sets of splits that may take frames from each other's pools once their own is
-            used up, e.g. ``[("train", "val"), ("test",)]``.
+        source: a file of labelled structures that ASE reads.
+        out: folder to write; replaced only if it is an earlier split.
+        train: frames to train on; None is eight tenths of all.
+        val: frames to validate on; None is a tenth.
+        test: frames to test on; None is a tenth.
+        seed: seed of the draw.
+        group: key of the frames' ``info``; frames with the same value stay in one split, as the frames of
+            one trajectory should.
+        mace: name the labels as MACE does, ``REF_energy``, ``REF_forces`` and ``REF_stress``.
 
     Returns:
-        Disjoint frame indices of each split. Within the default sizes a smaller split is always a
-        prefix of a larger one.
+        Frames of each split.
 
     Raises:
-        ConfigError: more frames are asked for than exist.
+        ConfigError: more frames are asked for than there are.
+        DataError: a frame is not sound or has no labels, or ``out`` is not ours.
     """
-    want = {s: len(pools[s]) if (n := sizes[s]) is None else n for s in NAMES}
-    for s in NAMES:
-        if want[s] < 0:
-            raise ConfigError(f"{name}: --{s} {want[s]} is negative; give 0 or more")
-    if want["train"] < 1:
-        raise ConfigError(f"{name}: --train 0 leaves nothing to train on; give 1 or more")
-    result = {s: pools[s][: want[s]] for s in NAMES}
-    for team in shared:
-        total, asked = sum(len(pools[s]) for s in team), sum(want[s] for s in team)
-        if asked > total:
+    require, tensors = purpose_of(source)
+    requested = {"train": train, "val": val, "test": test}
+    about = {"sha256": digest(source), "requested": requested, "seed": seed, "group": group}
+    about |= {"format_version": FORMAT_VERSION, "labels": "mace" if mace else None}
+    old = existing(out)
+    if old is not None and all(old.get(key) == value for key, value in about.items()) and intact(out, old):
+        return old["sizes"]
+    # A frame that MACE labelled is read by nequip under ASE's names, and the other way about.
+    frames = [named(frame) for frame in track(iter_frames(source), f"reading {source}")]
+    require = tuple(name.removeprefix("REF_") for name in require)
+    n = len(frames)
+    if n == 0:
+        raise DataError(f"{source} has no frames; write it again")
+    if group is None:
+        n_val, n_test = (math.ceil(share * n) if n > 2 else 0 for share in FRACTIONS[1:])
+        pools, shared = sequential_pools(n, (n - n_val - n_test, n_val, n_test), seed), (NAMES,)
+    else:
+        groups = [_group(frame, group, f"{source}: frame {i}") for i, frame in enumerate(frames)]
+        least = max(FRACTIONS[2], 1.0 / len(set(groups)))
+        pools, shared = grouped_pools(groups, (1.0 - 2.0 * least, least, least), seed), _APART
+        _check_filled(pools, requested, f"{source}: --group {group}", len(set(groups)))
+    chosen = draw(source.name, pools, requested, shared)
+    sizes = {name: len(chosen[name]) for name in NAMES}
+    record: dict[str, Any] = {
+        **about,
+        "kan_heads_version": __version__,
+        "source": source.name,
+        "sizes": sizes,
+        "index_of": f"frame of {source.name}",
+        "indices": chosen,
+    }
+    write_folder(out, source.name, frames.__getitem__, chosen, record, require, tensors)
+    return sizes
+
+
+def _check_filled(pools: Pools, requested: dict[str, int | None], where: str, n_groups: int) -> None:
+    for name in NAMES:
+        if not pools[name] and requested[name] is None:
             raise ConfigError(
-                f"{name} has {total} frames for {' + '.join(team)}, but "
-                f"{' + '.join(str(want[s]) for s in team)} = {asked} were asked for; ask for fewer"
+                f"{where} makes {n_groups} groups, too few or too unequal to leave one for {name}; "
+                f"give --{name} 0, another --seed, or a finer key"
             )
-        used = {i for s in team for i in result[s]}
-        for s in team:
-            # From the far end of the other pools, so that their own growth meets the overflow last.
-            spare = [i for other in team for i in reversed(pools[other]) if i not in used]
-            extra = spare[: want[s] - len(result[s])]
-            result[s] = result[s] + extra
-            used.update(extra)
-    return result
+
+
+def _group(frame: Atoms, key: str, where: str) -> Hashable:
+    value = find_label(frame, key)
+    if value is None:
+        raise DataError(f"{where} has no '{key}'; name a key that every frame has, or leave out --group")
+    return str(value)

@@ -25,7 +25,7 @@ from kan_heads.writing import write_text
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from kan_heads.eam.export import Export
+    from kan_heads.eam.lammps_files import Export
 
 _BOLTZMANN = 8.617333262e-5  # eV/K
 # Melting points of metals are near 0.03 of the cohesive energy; a start, which the run corrects.
@@ -40,7 +40,7 @@ _OTHER = STRUCTURES.index("other")
 
 
 @dataclasses.dataclass(frozen=True)
-class CoexistenceSettings:
+class CoexistenceConfig:
     """How crystal and liquid are brought together.
 
     Args:
@@ -83,7 +83,7 @@ class CoexistenceSettings:
         check_seed(self.seed)
 
     @classmethod
-    def quick(cls, **changes: Any) -> CoexistenceSettings:
+    def quick(cls, **changes: Any) -> CoexistenceConfig:
         """Returns settings for a few minutes on one core: about 1,200 atoms, 60 ps."""
         small = {
             "width": 16.0,
@@ -143,7 +143,7 @@ class CoexistenceSettings:
 def melt(
     potential: Potential,
     out: str | Path,
-    settings: CoexistenceSettings,
+    settings: CoexistenceConfig,
     say: Callable[[int, str, int, int], None] = lambda attempt, stage, step, steps: None,
 ) -> dict[str, Any]:
     r"""Finds the melting point at pressure 0: crystal and liquid side by side at constant enthalpy.
@@ -156,7 +156,7 @@ def melt(
     Args:
         potential: fitted.
         out: folder.
-        settings: see :class:`CoexistenceSettings`.
+        settings: see :class:`CoexistenceConfig`.
         say: hears attempt, stage, step and number of steps.
 
     Returns:
@@ -194,7 +194,7 @@ def melt(
     return result
 
 
-def _box(potential: Potential, settings: CoexistenceSettings) -> Atoms:
+def _box(potential: Potential, settings: CoexistenceConfig) -> Atoms:
     """The crystal, atoms in the order of z: the second half of them is melted."""
     element, kind = potential.config.element, (settings.structure, settings.a, settings.c)
     cell = crystal(element, (1, 1, 1), *kind).cell.lengths()
@@ -234,7 +234,7 @@ def _attempt(
     potential: Potential,
     files: Export,
     out: Path,
-    settings: CoexistenceSettings,
+    settings: CoexistenceConfig,
     template: Atoms,
     guess: float,
     hot: float,

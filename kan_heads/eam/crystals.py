@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kan_heads.eam.export import reference_crystal
+import numpy as np
+
 from kan_heads.errors import ConfigError
 from kan_heads.kan.config import unknown_name
 
@@ -71,3 +72,19 @@ def check_box(atoms: Atoms, cutoff: float) -> None:
             f"--size: the box is {shortest:.3g} Å wide, less than twice the cutoff of {cutoff:g} Å; "
             "take more cells"
         )
+
+
+def reference_crystal(element: str) -> tuple[str, float, float]:
+    """Looks up an element's crystal in ASE's table.
+
+    Returns:
+        Structure (sc, fcc, bcc, hcp or diamond), lattice constant in Å, and c/a. Elements of other
+        structures get a face-centred cube whose nearest neighbours touch.
+    """
+    from ase.data import atomic_numbers, covalent_radii, reference_states
+
+    number = atomic_numbers[element]
+    state = reference_states[number] or {}
+    if state.get("symmetry") in _STRUCTURES and state.get("a"):
+        return state["symmetry"], float(state["a"]), float(state.get("c/a") or np.sqrt(8 / 3))
+    return "fcc", float(2.0 * np.sqrt(2.0) * covalent_radii[number]), 1.0

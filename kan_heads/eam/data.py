@@ -13,8 +13,8 @@ import numpy as np
 
 from kan_heads.data.check import check_frames
 from kan_heads.data.labels import find_label, label_names
+from kan_heads.data.pools import NAMES, grouped_pools
 from kan_heads.data.reading import iter_frames
-from kan_heads.data.split import NAMES, grouped_pools
 from kan_heads.eam.grouping import merged_groups
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError, DataError

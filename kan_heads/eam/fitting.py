@@ -10,7 +10,7 @@ from kan_heads.eam.binding import floor_frames, rose_frames
 from kan_heads.eam.config import EAMConfig
 from kan_heads.eam.data import Frame, lowest_frame
 from kan_heads.eam.potential import Potential
-from kan_heads.eam.training import Errors, FitSettings, errors_of, fit
+from kan_heads.eam.training import Errors, FitConfig, errors_of, fit
 from kan_heads.errors import DataError, SettingError
 
 Parts = tuple[Sequence[Frame], Sequence[Frame], Sequence[Frame]]
@@ -19,7 +19,7 @@ Parts = tuple[Sequence[Frame], Sequence[Frame], Sequence[Frame]]
 def fit_potential(
     config: EAMConfig,
     parts: Parts,
-    settings: FitSettings,
+    settings: FitConfig,
     cohesive_energy: float | None = None,
     bulk_modulus: float | None = None,
     say: Callable[[int, float, float], None] = lambda epoch, train, validation: None,

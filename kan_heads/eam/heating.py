@@ -16,14 +16,15 @@ import numpy as np
 
 from kan_heads.eam.config import check_positive
 from kan_heads.eam.crystals import check_box, crystal
-from kan_heads.eam.export import Export, export
+from kan_heads.eam.export import export
+from kan_heads.eam.lammps_files import Export
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.segments import Segments, Snapshot, Stage, check_interval, check_seed
 from kan_heads.errors import ConfigError, SettingError
 from kan_heads.lammps.names import PATTERNS, check_name
 from kan_heads.locks import claimed
-from kan_heads.writing import write_text
+from kan_heads.writing import whole, write_text
 
 _BIN = 0.05  # Å
 _FARTHEST = 8.0  # Å
@@ -34,7 +35,7 @@ _WINDOW = 75.0
 
 
 @dataclasses.dataclass(frozen=True)
-class HeatingSettings:
+class HeatingConfig:
     """How a crystal is heated.
 
     Args:
@@ -86,7 +87,7 @@ class HeatingSettings:
             )
 
     @classmethod
-    def quick(cls, **changes: Any) -> HeatingSettings:
+    def quick(cls, **changes: Any) -> HeatingConfig:
         """Returns settings for a few minutes on one core: 864 atoms, 20 K/ps."""
         return cls(**{"size": 6, "rate": 20.0, "equilibration": 10.0, "interval": 500, **changes})
 
@@ -150,7 +151,7 @@ def relaxation() -> tuple[str, ...]:
 def heat(
     potential: Potential,
     out: str | Path,
-    settings: HeatingSettings,
+    settings: HeatingConfig,
     say: Callable[[str, int, int], None] = lambda stage, step, steps: None,
 ) -> dict[str, Any]:
     """Heats a crystal, and writes ``heating.json``, ``heating.csv`` and ``rdf.csv``.
@@ -161,7 +162,7 @@ def heat(
     Args:
         potential: fitted.
         out: folder.
-        settings: see :class:`HeatingSettings`.
+        settings: see :class:`HeatingConfig`.
         say: hears stage, step and number of steps.
 
     Returns:
@@ -253,7 +254,7 @@ def transitions(found: dict[str, np.ndarray]) -> dict[str, float | None]:
 
 
 def _distributions(
-    found: dict[str, np.ndarray], edges: np.ndarray, settings: HeatingSettings
+    found: dict[str, np.ndarray], edges: np.ndarray, settings: HeatingConfig
 ) -> dict[str, Any]:
     made: dict[str, Any] = {"r_A": (0.5 * (edges[1:] + edges[:-1])).tolist(), "window_K": _WINDOW, "at": []}
     for kelvin in settings.distributions:
@@ -273,12 +274,12 @@ def _distributions(
 
 def _write_tables(out: Path, result: dict[str, Any]) -> None:
     samples = result["samples"]
-    with (out / "heating.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole(out / "heating.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(samples)
         writer.writerows(zip(*samples.values(), strict=True))
     rdf = result["rdf"]
-    with (out / "rdf.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole(out / "rdf.csv") as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = [f"{name}_{row['target_K']:g}K" for row in rdf["at"] for name in ("g", "std")]
         writer.writerow(["r_A", *names])

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kan_heads.data.progress import track
 from kan_heads.eam.batch import Batch, make_batch
 from kan_heads.eam.data import Frame
 from kan_heads.eam.potential import Parameters, Potential
 from kan_heads.eam.primitive import primitive
+from kan_heads.progress import track
 
 _LONGEST_STEP = 0.1  # Å
 _SHORTEST_STEP = 1e-6

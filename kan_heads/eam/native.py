@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kan_heads.eam.export import Export
+from kan_heads.eam.lammps_files import Export
 from kan_heads.errors import ConfigError, DataError, ModelError, first_line
 from kan_heads.lammps.cells import Frame
 from kan_heads.lammps.library import open_lammps

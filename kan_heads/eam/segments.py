@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kan_heads.eam.export import Export
+from kan_heads.eam.lammps_files import Export
 from kan_heads.eam.native import create, lammps, positions_of
 from kan_heads.errors import ConfigError, SettingError
 from kan_heads.lammps.names import quoted
-from kan_heads.writing import write_text, write_whole
+from kan_heads.writing import whole, write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -202,7 +202,8 @@ class Segments:
             self._save(lmp, 0)
 
     def _save(self, lmp: Any, step: int) -> None:
-        write_whole(self._restart(step), lambda new: lmp.command(f"write_restart {quoted(new)}"))
+        with whole(self._restart(step)) as new:
+            lmp.command(f"write_restart {quoted(new)}")
 
     def _open(self, lmp: Any, step: int) -> None:
         lmp.command("atom_modify map array")
@@ -246,7 +247,8 @@ class Segments:
                 say(stage.name, sample)
             stacked = {name: np.array([row[name] for row in rows]) for name in rows[0]}
             part = self.folder / f"part.{step:010d}.npz"
-            write_whole(part, lambda new: _dump(new, stacked))
+            with whole(part) as new:
+                np.savez(new, **stacked)
             self._save(lmp, end)
         self._restart(step).unlink()
 
@@ -290,8 +292,3 @@ def _structure(template: Atoms, positions: np.ndarray, lengths: np.ndarray) -> A
     atoms.positions = positions
     atoms.pbc = True
     return atoms
-
-
-def _dump(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)

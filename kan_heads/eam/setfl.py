@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kan_heads.eam.export import Export, check_fitted, numbers, origin, reference_crystal, save
+from kan_heads.eam.crystals import reference_crystal
+from kan_heads.eam.lammps_files import Export, check_fitted, numbers, origin, save
 from kan_heads.eam.potential import Potential
 from kan_heads.errors import SettingError
 

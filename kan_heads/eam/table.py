@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kan_heads.eam.export import Export, check_fitted, origin, save
+from kan_heads.eam.lammps_files import Export, check_fitted, origin, save
 from kan_heads.eam.potential import Potential
 from kan_heads.errors import ConfigError, SettingError
 

@@ -24,7 +24,7 @@ _DECAYS = (1.0, 2.0, 3.0, 4.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class FitSettings:
+class FitConfig:
     """How a potential is fitted.
 
     Args:
@@ -55,7 +55,7 @@ class FitSettings:
 
 
 def residuals(
-    potential: Potential, part: LabelledBatch, settings: FitSettings, jacobian: bool = False
+    potential: Potential, part: LabelledBatch, settings: FitConfig, jacobian: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Returns the weighted errors of a set and how they depend on the parameters.
 
@@ -123,7 +123,7 @@ def fit(
     potential: Potential,
     train: Sequence[Frame],
     validation: Sequence[Frame],
-    settings: FitSettings,
+    settings: FitConfig,
     cohesive_energy: float,
     say: Callable[[int, float, float], None] = lambda fitted, train, validation: None,
 ) -> list[tuple[float, float]]:
@@ -136,7 +136,7 @@ def fit(
         potential: a new one; its density is scaled to 1 in the structure of lowest energy.
         train: structures to fit to.
         validation: structures that choose the round.
-        settings: see :class:`FitSettings`.
+        settings: see :class:`FitConfig`.
         cohesive_energy: eV per atom that the structure of lowest energy lies below free atoms.
         say: hears the number of the round and the losses of training and validation set.
 
@@ -173,7 +173,7 @@ def fit(
 class _Problem:
     """What the solver asks for: errors and roughness as functions of the parameters."""
 
-    def __init__(self, potential: Potential, part: LabelledBatch, settings: FitSettings) -> None:
+    def __init__(self, potential: Potential, part: LabelledBatch, settings: FitConfig) -> None:
         self._potential, self._part, self._settings = potential, part, settings
         self._roughness = settings.smoothness**0.5 * roughness(potential).numpy()
 
@@ -198,7 +198,7 @@ def _start(
     potential: Potential,
     train: Sequence[Frame],
     part: LabelledBatch,
-    settings: FitSettings,
+    settings: FitConfig,
     cohesive_energy: float,
 ) -> None:
     """Finds the best pair function and embedding for a few simple densities, and keeps the best.

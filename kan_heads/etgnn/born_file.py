@@ -103,8 +103,7 @@ def write_born(
             f"phonopy finds no symmetry with symprec {symprec:g} ({first_line(error)}); try another --symprec"
         ) from error
     with whole_file(path) as part:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
         try:
             with quiet(logging.WARNING):
                 found = parse_BORN(cell, symprec=symprec, filename=part)["born"]

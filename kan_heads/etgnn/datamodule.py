@@ -11,10 +11,10 @@ from nequip.data.dataset import AtomicDataset
 from omegaconf import OmegaConf
 
 from kan_heads.data.labels import TensorLabel
-from kan_heads.data.progress import track
 from kan_heads.errors import ConfigError, DataError
 from kan_heads.etgnn.fields import tensor_field
 from kan_heads.nequip import CheckedASEDataModule
+from kan_heads.progress import track
 
 Graph = Dict[str, torch.Tensor]
 

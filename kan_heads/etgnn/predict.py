@@ -11,11 +11,12 @@ from nequip.data import AtomicDataDict, from_ase
 from nequip.data._nl import compute_neighborlist_
 from nequip.data.transforms import NonPeriodicCellTransform
 
-from kan_heads.compiling import SUFFIXES, check_device, untrained_types
+from kan_heads.compiling import SUFFIXES, untrained_types
 from kan_heads.data.structure import check_structure
 from kan_heads.errors import DataError, ModelError, first_line
 from kan_heads.etgnn.targets import find_network
 from kan_heads.global_state import default_dtype, nequip_state
+from kan_heads.loading import SAVED, check_device, check_file, load
 from kan_heads.quiet import quiet
 
 _KINDS = "a checkpoint (.ckpt), a package (.nequip.zip) or a compiled model (.nequip.pt2)"
@@ -52,8 +53,7 @@ class TensorPredictor:
 
     def __init__(self, model_path: "str | os.PathLike[str]", device: str = "cpu") -> None:
         path = str(model_path)
-        if not os.path.isfile(path):
-            raise ModelError(f"{path}: no such file; give {_KINDS}")
+        check_file(path, (*SAVED, SUFFIXES["aotinductor"]), _KINDS)
         self.device = check_device(device)
         self._untrained: List[str] = []
         self._compiled = path.endswith(SUFFIXES["aotinductor"])
@@ -91,19 +91,14 @@ class TensorPredictor:
         return tensors if self.per == "atom" else tensors[0]
 
     def _load_saved(self, path: str) -> None:
-        from nequip.model.saved_models import load_saved_model
-
-        try:
-            model = load_saved_model(path)
-        except Exception as error:
-            raise ModelError(f"{path}: cannot be loaded ({first_line(error)}); give {_KINDS}") from error
+        model = load(path, str(self.device))
         network = find_network(model)
         if network is None:
             raise ModelError(f"{path}: this model predicts no tensor; give one of kan_heads.etgnn.ETGNNModel")
         self.field, self.per = str(network.tensor_field), str(network.per)
         self.type_names, self.r_max = list(model.type_names), float(model.metadata["r_max"])
         self._untrained = untrained_types(model)
-        self._model = model.eval().to(self.device)
+        self._model = model
 
     def _load_compiled(self, path: str) -> None:
         from nequip.model.inference_models import load_compiled_model

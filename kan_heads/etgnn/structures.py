@@ -1,7 +1,7 @@
 """Predictions of structures, beside the labels that these have: compared and written."""
 
 import contextlib
-import os
+from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
@@ -9,6 +9,7 @@ from ase import Atoms
 
 from kan_heads.data.labels import stores
 from kan_heads.errors import DataError, first_line
+from kan_heads.writing import whole
 
 #: Ending of the name that a label gets where a prediction takes its place.
 LABEL = "_label"
@@ -71,7 +72,7 @@ def with_prediction(
 
 
 @contextlib.contextmanager
-def whole_file(path: str) -> Iterator[str]:
+def whole_file(path: str) -> Iterator[Path]:
     """Gives a name to write to, and moves what was written to ``path`` only if nothing went wrong.
 
     Args:
@@ -80,18 +81,13 @@ def whole_file(path: str) -> Iterator[str]:
     Raises:
         DataError: if it cannot be written.
     """
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{os.getpid()}-{name}")
     try:
-        yield part
-        os.replace(part, path)
+        with whole(path) as new:
+            yield new
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); name another file"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(part)
 
 
 def write_extxyz(path: str, frames: Sequence[Atoms]) -> None:

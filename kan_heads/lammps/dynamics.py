@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kan_heads.errors import DataError, ModelError, NoNumberError
+from kan_heads.lammps.config import DynamicsConfig
 from kan_heads.lammps.progress import Progress
 from kan_heads.lammps.results import Result, Thermo
-from kan_heads.lammps.settings import Settings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,7 +27,7 @@ _COLUMNS = "step temp pe ke etotal press vol"
 def run(
     model: str | os.PathLike[str] | Calculator,
     atoms: Atoms,
-    settings: Settings | None = None,
+    config: DynamicsConfig | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Runs molecular dynamics in LAMMPS, in this process and on one device.
@@ -35,7 +35,7 @@ def run(
     Args:
         model: file of a model (see :func:`kan_heads.lammps.models.load_calculator`) or a calculator of ASE.
         atoms: where it starts.
-        settings: what is run; None stands for the defaults, 1,000 steps of ``nvt`` at 300 K.
+        config: what is run; None stands for the defaults, 1,000 steps of ``nvt`` at 300 K.
         progress: told what happens.
 
     Returns:
@@ -44,26 +44,26 @@ def run(
     Raises:
         ConfigError: if a setting makes no sense, a MACE model is a pickle and not trusted, or LAMMPS is not
             installed.
-        DataError: if the structure does not fit the model or the settings.
+        DataError: if the structure does not fit the model or what is to be run.
         ModelError: if the model cannot be loaded, or fails at some step; the message names it.
     """
-    settings, progress = settings or Settings(), progress or Progress()
-    settings.check()
-    _check_structure(atoms, settings)
+    config, progress = config or DynamicsConfig(), progress or Progress()
+    config.check()
+    _check_structure(atoms, config)
     from kan_heads.lammps.library import open_lammps
     from kan_heads.lammps.models import untrained_elements
     from kan_heads.quiet import quiet
 
-    if settings.threads is not None:
+    if config.threads is not None:
         import torch
 
-        torch.set_num_threads(settings.threads)
-    calculator, name = _calculator(model, settings, progress)
+        torch.set_num_threads(config.threads)
+    calculator, name = _calculator(model, config, progress)
     _check_elements(atoms, calculator)
-    lmp = open_lammps(settings.log)
+    lmp = open_lammps(config.log)
     try:
         with quiet(logging.INFO):
-            return _Run(lmp, atoms, calculator, name, settings, progress).result()
+            return _Run(lmp, atoms, calculator, name, config, progress).result()
     except NoNumberError as error:
         if lost := untrained_elements(calculator, sorted(set(atoms.symbols))):
             raise ModelError(
@@ -83,31 +83,31 @@ class _Run:
         atoms: Atoms,
         calculator: Calculator,
         model: str,
-        settings: Settings,
+        config: DynamicsConfig,
         progress: Progress,
     ) -> None:
         from kan_heads.lammps.external import ExternalForces
 
-        self._lmp, self._settings, self._progress = lmp, settings, progress
+        self._lmp, self._config, self._progress = lmp, config, progress
         self._model, self._formula, self._n_atoms = model, atoms.get_chemical_formula(), len(atoms)
         self._rows: list[Thermo] = []
         self._stamps: list[float] = []
-        start = atoms if settings.keep_velocities else _at_rest(atoms)
+        start = atoms if config.keep_velocities else _at_rest(atoms)
         with progress.stage("Evaluating the structure"):
             self._external = ExternalForces(
-                lmp, start, calculator, tilted=settings.coupling == "tri", on_step=self._on_step
+                lmp, start, calculator, tilted=config.coupling == "tri", on_step=self._on_step
             )
-        if settings.ensemble == "npt" and not self._external.has_pressure:
+        if config.ensemble == "npt" and not self._external.has_pressure:
             raise ModelError(f"{model}: has no stress, which --ensemble npt needs; use nvt or another model")
-        self._cuda = _cuda(settings.device)
+        self._cuda = _cuda(config.device)
         self._prepare(self._external, atoms)
 
     def result(self) -> Result:
         """Runs the steps."""
-        settings, external = self._settings, self._external
-        self._progress.start(_describe(self._formula, settings), settings.steps)
-        began = time.perf_counter()
-        external.run(settings.steps)
+        config, external = self._config, self._external
+        with self._progress.stage(_describe(self._formula, config), config.steps):
+            began = time.perf_counter()
+            external.run(config.steps)
         self._stamps.append(time.perf_counter())
         self._collect()
         durations = [b - a for a, b in zip(self._stamps, self._stamps[1:], strict=False)][1:]
@@ -115,35 +115,35 @@ class _Run:
         return Result(
             formula=self._formula,
             n_atoms=self._n_atoms,
-            ensemble=settings.ensemble,
-            steps=settings.steps,
-            timestep_fs=settings.timestep,
+            ensemble=config.ensemble,
+            steps=config.steps,
+            timestep_fs=config.timestep,
             ms_per_step=1000 * statistics.median(durations) if durations else None,
             seconds=self._stamps[-1] - began,
             peak_memory_bytes=_peak_memory(),
             cuda_peak_memory_bytes=self._cuda.max_memory_allocated() if self._cuda else None,
-            drift_meV_per_atom_per_ps=self._drift() if settings.ensemble == "nve" else None,
+            drift_meV_per_atom_per_ps=self._drift() if config.ensemble == "nve" else None,
             mean_temperature_K=statistics.fmean(row.temperature_K for row in rows[len(rows) // 2 :]),
             thermo=tuple(rows),
             versions=_versions(self._lmp),
-            settings=settings.as_dict(),
+            settings=config.as_dict(),
             model=self._model,
             atoms=external.atoms(),
         )
 
     def _prepare(self, external: ExternalForces, atoms: Atoms) -> None:
-        settings = self._settings
-        if not settings.keep_velocities and settings.kelvin > 0:
+        config = self._config
+        if not config.keep_velocities and config.kelvin > 0:
             turning = "no" if atoms.pbc.any() else "yes"
             external.command(
-                f"velocity all create {settings.kelvin!r} {settings.seed} mom yes rot {turning} dist gaussian"
+                f"velocity all create {config.kelvin!r} {config.seed} mom yes rot {turning} dist gaussian"
             )
-        external.command(f"timestep {settings.timestep / 1000!r}")
-        external.command(f"fix integrate all {settings.integrator()}")
+        external.command(f"timestep {config.timestep / 1000!r}")
+        external.command(f"fix integrate all {config.integrator()}")
         external.command(f"thermo_style custom {_COLUMNS}")
-        external.command(f"thermo {settings.thermo}")
-        if settings.dump is not None:
-            external.dump(settings.dump, settings.dump_every)
+        external.command(f"thermo {config.thermo}")
+        if config.dump is not None:
+            external.dump(config.dump, config.dump_every)
 
     def _on_step(self, step: int) -> None:
         self._stamps.append(time.perf_counter())
@@ -161,7 +161,7 @@ class _Run:
         periodic = self._external.frame.pbc.all()
         row = Thermo(
             step=int(values["Step"]),
-            time_ps=int(values["Step"]) * self._settings.timestep / 1000,
+            time_ps=int(values["Step"]) * self._config.timestep / 1000,
             temperature_K=float(values["Temp"]),
             potential_eV=float(values["PotEng"]),
             kinetic_eV=float(values["KinEng"]),
@@ -182,28 +182,28 @@ class _Run:
 
 
 def _calculator(
-    model: str | os.PathLike[str] | Calculator, settings: Settings, progress: Progress
+    model: str | os.PathLike[str] | Calculator, config: DynamicsConfig, progress: Progress
 ) -> tuple[Calculator, str]:
     if not isinstance(model, str | os.PathLike):
         return model, type(model).__name__
     from kan_heads.lammps.models import check_kind, load_calculator
 
     path = os.fspath(model)
-    options = (settings.dtype, settings.head, settings.trust)
+    options = (config.dtype, config.head, config.trust)
     check_kind(path, *options)
     with progress.stage("Loading the model"):
-        return load_calculator(path, settings.device, *options), path
+        return load_calculator(path, config.device, *options), path
 
 
-def _check_structure(atoms: Atoms, settings: Settings) -> None:
+def _check_structure(atoms: Atoms, config: DynamicsConfig) -> None:
     from kan_heads.data.structure import check_structure
 
     check_structure(atoms)
     if len(atoms) < 2:
         raise DataError("the structure has one atom, which has no temperature; repeat its cell")
-    if settings.ensemble == "npt" and not atoms.pbc.all():
+    if config.ensemble == "npt" and not atoms.pbc.all():
         raise DataError("--ensemble npt: the structure is not periodic in three directions; use nvt or nve")
-    if settings.keep_velocities and not atoms.has("momenta"):
+    if config.keep_velocities and not atoms.has("momenta"):
         raise DataError("--keep-velocities: the structure has none; leave it out, and they are drawn")
 
 
@@ -222,13 +222,13 @@ def _at_rest(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def _describe(formula: str, settings: Settings) -> str:
-    text = f"{formula}: {settings.steps} steps of {settings.timestep:g} fs, {settings.ensemble}"
-    if settings.ensemble == "nve" and settings.keep_velocities:
+def _describe(formula: str, config: DynamicsConfig) -> str:
+    text = f"{formula}: {config.steps} steps of {config.timestep:g} fs, {config.ensemble}"
+    if config.ensemble == "nve" and config.keep_velocities:
         return f"{text} from the velocities of the structure"
-    text += f" {'from' if settings.ensemble == 'nve' else 'at'} {settings.kelvin:g} K"
-    if settings.ensemble == "npt":
-        text += f" and {settings.pressure or 0:g} bar ({settings.coupling or 'iso'})"
+    text += f" {'from' if config.ensemble == 'nve' else 'at'} {config.kelvin:g} K"
+    if config.ensemble == "npt":
+        text += f" and {config.pressure or 0:g} bar ({config.coupling or 'iso'})"
     return text
 
 

@@ -11,16 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kan_heads.errors import ConfigError, ModelError, first_line
+from kan_heads.loading import COMPILED, KINDS, MACE, SAVED, check_device, check_file, remedy
 from kan_heads.quiet import quiet
-from kan_heads.trust import require_trust
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
-
-COMPILED = (".nequip.pt2", ".nequip.pth")
-SAVED = (".ckpt", ".nequip.zip")
-MACE = (".model",)
-KINDS = "a compiled model (.nequip.pt2), a checkpoint (.ckpt), a package (.nequip.zip) or a MACE .model"
 
 
 def load_calculator(
@@ -47,8 +42,6 @@ def load_calculator(
         ConfigError: if the device is not there, an option does not fit the kind of model, or a ``.model`` is
             a pickle and ``trust`` is not given.
     """
-    from kan_heads.compiling import check_device
-
     check_kind(path, dtype, head, trust)
     check_device(device)
     try:
@@ -74,15 +67,10 @@ def check_kind(path: str, dtype: str | None = None, head: str | None = None, tru
         ModelError: if there is no such file, or no such kind of model.
         ConfigError: if an option is about another kind, or a ``.model`` is a pickle and not trusted.
     """
-    if not os.path.isfile(path):
-        raise ModelError(f"{path}: no such file; give {KINDS}")
-    if not path.endswith((*COMPILED, *SAVED, *MACE)):
-        raise ModelError(f"{path}: the name says no kind of model; give {KINDS}")
+    check_file(path, (*COMPILED, *SAVED, *MACE), KINDS, trust)
     for option, value in (("--dtype", dtype), ("--head", head)):
         if value is not None and not path.endswith(MACE):
             raise ConfigError(f"{option}: is about a MACE .model; {os.path.basename(path)} is none")
-    if path.endswith(MACE):
-        require_trust(path, trust)
 
 
 def known_elements(calculator: Calculator) -> list[str] | None:
@@ -147,8 +135,6 @@ def _mace(path: str, device: str, dtype: str, head: str | None) -> Calculator:
 
 
 def _remedy(path: str, error: Exception) -> str:
-    if "too many values to unpack" in str(error):
-        return "if it is of e3nn 0.4, run: kan-heads migrate-mace OLD.model NEW.model --trust"
     if path.endswith(COMPILED):
         return "compile it again here and for that device: kan-heads compile best.ckpt NAME.nequip.pt2"
-    return f"give {KINDS}"
+    return remedy(error, KINDS)

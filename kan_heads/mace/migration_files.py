@@ -3,9 +3,11 @@
 import contextlib
 import os
 import zipfile
+from pathlib import Path
 from typing import Iterator
 
 from kan_heads.errors import ConfigError, ModelError
+from kan_heads.writing import whole
 
 
 def check_paths(old: str, new: str) -> None:
@@ -54,28 +56,23 @@ def _check_archive(path: str) -> None:
 
 
 @contextlib.contextmanager
-def appears_whole(path: str) -> Iterator[str]:
+def appears_whole(path: str) -> Iterator[Path]:
     """Gives a file beside ``path`` that takes its name in the end, or disappears if an error ends the block.
 
     Args:
         path: the file that is to appear.
 
     Yields:
-        The name to write to.
+        The path to write to.
 
     Raises:
         ConfigError: if the file cannot be written, or exists at the end.
     """
-    part = f"{path}.{os.getpid()}.part"
     try:
-        with open(part, "xb"):
-            pass
-        yield part
-        if os.path.lexists(path):
-            raise ConfigError(f"{path}: has come into being meanwhile and is not overwritten")
-        os.replace(part, path)
+        with whole(path) as new:
+            new.touch()  # says at once that nothing can be written
+            yield new
+            if os.path.lexists(path):
+                raise ConfigError(f"{path}: has come into being meanwhile and is not overwritten")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(part)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
 import importlib.metadata
-import os
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.patching import diff, installed_files
 from kan_heads.patching.records import TARGETS, Patch, find_patch, patches_dir
+from kan_heads.writing import write_files
 
 
 class State(enum.Enum):
@@ -84,15 +81,12 @@ class Installation:
             listed = self._corrected(record, {**contents, **new})
             if listed != record:
                 new[self.record] = listed
-        with contextlib.ExitStack() as stack:
-            try:
-                staged = {name: self._stage(name, content, stack) for name, content in new.items()}
-                for name, path in staged.items():
-                    os.replace(path, self.root / name)
-            except OSError as error:
-                reason = error.strerror or error
-                remedy = "use an environment of your own (python -m venv) or an account that may write there"
-                raise ModelError(f"{self.root} cannot be written: {reason}; {remedy}") from error
+        try:
+            write_files({self.root / name: content for name, content in new.items()})
+        except OSError as error:
+            reason = error.strerror or error
+            remedy = "use an environment of your own (python -m venv) or an account that may write there"
+            raise ModelError(f"{self.root} cannot be written: {reason}; {remedy}") from error
         for name in names:
             if self._state(name, self._read(name)) is not wanted:
                 raise ModelError(
@@ -125,18 +119,6 @@ class Installation:
         present = {name: content for name, content in contents.items() if content is not None}
         known = {name: {self.patch.pristine[name], self.patch.patched[name]} for name in present}
         return installed_files.corrected(record, present, known)
-
-    def _stage(self, name: str, content: bytes, stack: contextlib.ExitStack) -> str:
-        """Writes the new content of a file beside it; what is not used in the end is removed."""
-        file = self.root / name
-        handle, path = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".kan-heads", dir=file.parent)
-        stack.callback(Path(path).unlink, missing_ok=True)
-        with os.fdopen(handle, "wb") as writer:
-            writer.write(content)
-            writer.flush()
-            os.fsync(writer.fileno())
-        os.chmod(path, stat.S_IMODE(file.stat().st_mode))
-        return path
 
     def _read(self, name: str) -> bytes | None:
         try:

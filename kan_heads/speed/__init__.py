@@ -1,8 +1,7 @@
-"""Measure what KANs cost: against the MLPs that they replace, and against their plain definition."""
+"""Measure what KAN layers cost: against the MLPs that they replace, and against their plain definition."""
 
+from kan_heads.speed.config import SpeedConfig
 from kan_heads.speed.pipeline import run
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.rows import Row
-from kan_heads.speed.settings import Settings
 
-__all__ = ["Progress", "Row", "Settings", "run"]
+__all__ = ["Row", "SpeedConfig", "run"]

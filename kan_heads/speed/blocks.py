@@ -12,14 +12,14 @@ from torch import Tensor
 
 from kan_heads.errors import first_line
 from kan_heads.kan import KAN, KANConfig
+from kan_heads.progress import Progress
 from kan_heads.speed.cases import PHASES, BlockCase, Shape
+from kan_heads.speed.config import SpeedConfig
 from kan_heads.speed.memory import peak_bytes
-from kan_heads.speed.progress import Progress
 from kan_heads.speed.recorder import Recorder
 from kan_heads.speed.reference import DEFINITIONS, reference
 from kan_heads.speed.rivals import installed, rivals_of
 from kan_heads.speed.rows import MLP, Row, Who
-from kan_heads.speed.settings import Settings
 from kan_heads.speed.timing import Step, Timing, take_turns
 
 _SLOW_PHASES = ("train", "inference")
@@ -77,14 +77,14 @@ def make_mlp(widths: list[int]) -> torch.nn.Sequential:
 
 
 def measure(
-    case: BlockCase, shape: Shape, settings: Settings, record: Recorder, progress: Progress
+    case: BlockCase, shape: Shape, config: SpeedConfig, record: Recorder, progress: Progress
 ) -> list[Row]:
     """Measures one case at one shape.
 
     Args:
         case: what is compared.
         shape: rows and features.
-        settings: bases, precision, device and time.
+        config: bases, precision, device and time.
         record: knows the rest of a row.
         progress: hears which figure is being measured.
 
@@ -94,11 +94,11 @@ def measure(
     rows, features = shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        x = torch.randn(rows, features).to(settings.device, settings.torch_dtype)
-        kans = {b: KAN(case.kan_widths(features), KANConfig(basis=b)) for b in settings.block_bases}
+        x = torch.randn(rows, features).to(config.device, config.torch_dtype)
+        kans = {b: KAN(case.kan_widths(features), KANConfig(basis=b)) for b in config.block_bases}
         fast = {MLP: make_mlp(case.mlp_widths(features)), **{("kan", b): m for b, m in kans.items()}}
     fast = {who: model.to(x) for who, model in fast.items()}
-    rivals = _rivals(case, x, settings, progress)
+    rivals = _rivals(case, x, config, progress)
     slow = {**_references(case, kans, shape), **rivals}
     work = {who: steps(model, x) for who, model in {**fast, **slow}.items()}
     for who in rivals:
@@ -106,17 +106,17 @@ def measure(
 
     times: dict[str, dict[Who, Timing]] = {}
     for phase in PHASES:
-        progress.figure(f"{phase} of the MLP and {len(kans)} KANs")
+        progress.detail(f"{phase} of the MLP and {len(kans)} KANs")
         chosen = {who: work[who][phase] for who in fast}
-        times[phase] = take_turns(chosen, settings.device, settings.rounds, settings.slice_seconds)
+        times[phase] = take_turns(chosen, config.device, config.rounds, config.slice_seconds)
     for phase in _SLOW_PHASES:
         chosen = {who: work[who][phase] for who in slow if phase in work[who]}
         if chosen:
-            progress.figure(f"{phase} of {_names(chosen)}")
-            slower = take_turns(chosen, settings.device, _SLOW_ROUNDS, settings.slice_seconds)
+            progress.detail(f"{phase} of {_names(chosen)}")
+            slower = take_turns(chosen, config.device, _SLOW_ROUNDS, config.slice_seconds)
             times[phase].update(slower)
-    progress.figure("memory of a training step")
-    peaks = {who: peak_bytes(work[who]["train"], settings.device) for who in times["train"]}
+    progress.detail("memory of a training step")
+    peaks = {who: peak_bytes(work[who]["train"], config.device) for who in times["train"]}
 
     about = {"case": case.name, "rows": rows, "features": features}
     return [
@@ -132,13 +132,13 @@ def _references(case: BlockCase, kans: dict[str, KAN], shape: Shape) -> dict[Who
     return {("reference", b): reference(kan) for b, kan in kans.items() if b in DEFINITIONS}
 
 
-def _rivals(case: BlockCase, x: Tensor, settings: Settings, progress: Progress) -> dict[Who, Any]:
-    shapes = settings.shapes(case)
+def _rivals(case: BlockCase, x: Tensor, config: SpeedConfig, progress: Progress) -> dict[Who, Any]:
+    shapes = config.shapes(case)
     nearest = min(shapes, key=lambda s: abs(s[0] - _RIVAL_SHAPE[0]) + abs(s[1] - _RIVAL_SHAPE[1]))
     if not case.rivals or tuple(x.shape) != nearest:
         return {}
     found: dict[Who, Any] = {}
-    for rival in rivals_of(settings.block_bases):
+    for rival in rivals_of(config.block_bases):
         if not installed(rival):
             continue
         try:

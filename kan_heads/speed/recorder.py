@@ -8,8 +8,8 @@ import torch
 
 from kan_heads.kan.backends.native.library import describe
 from kan_heads.machine import machine
+from kan_heads.speed.config import TimingConfig
 from kan_heads.speed.rows import MLP, Row, Who
-from kan_heads.speed.settings import Settings
 from kan_heads.speed.timing import Timing, ratio_error
 
 
@@ -17,17 +17,17 @@ class Recorder:
     """Knows what all rows of a run share.
 
     Args:
-        settings: of the run.
+        config: of the run.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, config: TimingConfig) -> None:
         self._shared = {
-            "dtype": settings.dtype,
-            "device": settings.device,
+            "dtype": config.dtype,
+            "device": config.device,
             "threads": torch.get_num_threads(),
-            "host": host(settings.device),
+            "host": host(config.device),
             "torch": torch.__version__,
-            "kernels": _kernels(settings),
+            "kernels": _kernels(config),
         }
 
     def row(
@@ -80,8 +80,8 @@ class Recorder:
         )
 
 
-def _kernels(settings: Settings) -> str:
-    return describe(getattr(torch, settings.dtype)) if settings.device == "cpu" else "torch formulas"
+def _kernels(config: TimingConfig) -> str:
+    return describe(getattr(torch, config.dtype)) if config.device == "cpu" else "torch formulas"
 
 
 def host(device: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -11,7 +12,7 @@ from kan_heads.speed import targets
 from kan_heads.speed.cases import BLOCK_CASES, PHASES
 from kan_heads.speed.rows import Row
 
-_BLOCKS = {case.name: case for case in BLOCK_CASES}
+BLOCKS = {case.name: case for case in BLOCK_CASES}
 
 
 def to_json(rows: Iterable[Row]) -> str:
@@ -34,12 +35,9 @@ class Report:
         self._verdicts: list[bool] = []
 
     def tables(self) -> list[Table]:
-        """One table for each block case and one for the whole models."""
+        """One table for each block case."""
         self._verdicts = []
-        names = list(dict.fromkeys(row.case for row in self._rows))
-        tables = [self._block_table(name) for name in names if name in _BLOCKS]
-        whole = [name for name in names if name not in _BLOCKS]
-        return tables + ([self._model_table(whole)] if whole else [])
+        return [self._block_table(name) for name in self._names if name in BLOCKS]
 
     def summary(self) -> str:
         """Which targets are met, and where all this was measured; call it after :meth:`tables`."""
@@ -48,8 +46,13 @@ class Report:
         place = f"{first.host}, {first.threads} thread(s), torch {first.torch}"
         return f"{met}{place}, {first.device}, {first.dtype}, KANs on {first.kernels}"
 
+    @property
+    def _names(self) -> list[str]:
+        """Names of the cases, in their order."""
+        return list(dict.fromkeys(row.case for row in self._rows))
+
     def _block_table(self, name: str) -> Table:
-        case = _BLOCKS[name]
+        case = BLOCKS[name]
         kan, mlp = (_widths([*hidden, case.out]) for hidden in (case.kan_hidden, case.mlp_hidden))
         table = Table(
             title=f"{name}: KAN {kan} against MLP {mlp}", caption=self._caption(name), pad_edge=False
@@ -61,40 +64,15 @@ class Report:
         definition = any(row.ratio_to_reference and row.model == "kan" for row in self._rows_of(name))
         for heading in ("train/def.", "inf./def.") if definition else ():
             table.add_column(heading, justify="right")
-        for shape, group in _grouped(self._rows_of(name), lambda row: (row.rows, row.features)):
+        for shape, group in grouped(self._rows_of(name), lambda row: (row.rows, row.features)):
             peak = next(r.peak_mb for r in group if r.model == "mlp" and r.phase == "train")
-            for i, ((model, basis), lines) in enumerate(_grouped(group, lambda row: (row.model, row.basis))):
+            for i, ((model, basis), lines) in enumerate(grouped(group, lambda row: (row.model, row.basis))):
                 of = {row.phase: row for row in lines}
-                cells = [f"{shape[0]:,} x {shape[1]}" if i == 0 else "", _label(model, basis)]
+                cells = [f"{shape[0]:,} x {shape[1]}" if i == 0 else "", label(model, basis)]
                 cells += [self._ratio(of.get(phase)) for phase in PHASES]
                 cells.append(_memory(of["train"].peak_mb if "train" in of else None, model, peak))
                 if definition:
                     cells += [self._definition(of.get(phase)) for phase in ("train", "inference")]
-                table.add_row(*cells)
-            table.add_section()
-        return table
-
-    def _model_table(self, names: list[str]) -> Table:
-        table = Table(
-            title="whole models: one batch, KAN against MLP",
-            caption="ratios of medians, with their standard error and the target; struct./s: structures per "
-            "second of training; memory: peak of a training step, what the KAN adds",
-            pad_edge=False,  # so that it fits into 120 columns
-        )
-        for heading in ("case, data", "model"):
-            table.add_column(heading)
-        for heading in ("train", "inference", "struct./s", "memory"):
-            table.add_column(heading, justify="right")
-        for name in names:
-            rows = self._rows_of(name)
-            peak = next(r.peak_mb for r in rows if r.model == "mlp" and r.phase == "train")
-            for i, ((model, basis), lines) in enumerate(_grouped(rows, lambda row: (row.model, row.basis))):
-                of = {row.phase: row for row in lines}
-                cells = [[name, f"on {lines[0].data}", ""][min(i, 2)], _label(model, basis)]
-                cells += [self._ratio(of.get(phase), exact=True) for phase in ("train", "inference")]
-                throughput = of["train"].structures_per_second
-                cells.append("" if throughput is None else _short(throughput))
-                cells.append(self._extra_memory(name, of["train"].peak_mb, peak, model))
                 table.add_row(*cells)
             table.add_section()
         return table
@@ -116,8 +94,8 @@ class Report:
         if row is None or row.ratio_to_mlp is None:
             return ""
         if row.model == "mlp":
-            return f"{_short(row.median_ms)} ms"
-        text = f"{row.ratio_to_mlp:.3f}" if exact else _short(row.ratio_to_mlp)
+            return f"{short(row.median_ms)} ms"
+        text = f"{row.ratio_to_mlp:.3f}" if exact else short(row.ratio_to_mlp)
         if exact and row.ratio_error is not None:
             text += f" ± {row.ratio_error:.3f}"
         limit = targets.to_mlp(row.case, row.phase, row.rows) if row.model == "kan" else None
@@ -129,16 +107,7 @@ class Report:
         if row is None or row.ratio_to_reference is None or row.model != "kan":
             return ""
         limit = targets.to_reference(row.case, row.phase)
-        return self._judged(f"1/{_short(1 / row.ratio_to_reference)}", row, row.ratio_to_reference, limit)
-
-    def _extra_memory(self, case: str, peak: float | None, mlp: float | None, model: str) -> str:
-        if peak is None or not mlp:
-            return ""
-        if model == "mlp":
-            return f"{mlp:.1f} MB"
-        extra = peak / mlp - 1.0
-        row = next(row for row in self._rows_of(case) if row.model == model)
-        return self._judged(f"{100 * extra:+.1f} %", row, extra, targets.extra_memory(case))
+        return self._judged(f"1/{short(1 / row.ratio_to_reference)}", row, row.ratio_to_reference, limit)
 
     def _judged(self, text: str, row: Row, value: float, limit: float | None) -> str:
         if limit is None or row.dtype != "float32":
@@ -148,7 +117,8 @@ class Report:
         return f"{text} [green]ok[/]" if met else f"{text} [red]miss[/]"
 
 
-def _grouped(rows: Iterable[Row], key) -> list:
+def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[tuple[Any, list[Row]]]:
+    """Groups rows by a key, in the order in which keys occur."""
     groups: dict = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -159,17 +129,19 @@ def _widths(widths: list[int]) -> str:
     return "\\[" + ", ".join(["in", *map(str, widths)]) + "]"
 
 
-def _label(model: str, basis: str | None) -> str:
+def label(model: str, basis: str | None) -> str:
+    """What a row is called in a table."""
     if model == "mlp":
         return "MLP"
     return f"KAN {basis}" if model == "kan" else f"def. {basis}" if model == "reference" else model
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """A number with three digits."""
     return f"{number:.3g}" if number < 100 else f"{number:.0f}"
 
 
 def _memory(peak: float | None, model: str, mlp: float | None) -> str:
     if peak is None or not mlp:
         return ""
-    return f"{_short(peak)} MB" if model == "mlp" else _short(peak / mlp)
+    return f"{short(peak)} MB" if model == "mlp" else short(peak / mlp)

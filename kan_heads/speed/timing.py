@@ -118,3 +118,14 @@ def no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextlib.contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Lets torch use some number of threads for a while; None keeps its number."""
+    previous = torch.get_num_threads()
+    torch.set_num_threads(previous if number is None else number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(previous)

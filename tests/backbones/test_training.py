@@ -1,6 +1,8 @@
 """``nequip-train`` with KANs: from YAML to a checkpoint, on, and on two processes."""
 
 import itertools
+import os
+import pathlib
 from typing import ClassVar
 
 import pandas
@@ -64,7 +66,8 @@ def test_two_processes_train_the_model_that_one_trains(silver):
 def test_calibration_gives_every_process_the_same_model(silver):
     out = silver / "ranks"
     keep = "+callbacks.keep={_target_: rank_states.KeepRankStates}"
-    train("nequip/ag-output-bspline", silver, out, CALIBRATE, keep, *RANKS)
+    path = f"{pathlib.Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    train("nequip/ag-output-bspline", silver, out, CALIBRATE, keep, *RANKS, PYTHONPATH=path)
     ranks = [torch.load(out / f"rank-{rank}.pt") for rank in (0, 1)]
     assert ranks[0].keys() == ranks[1].keys()
     assert all(torch.equal(ranks[0][name], ranks[1][name]) for name in ranks[0])

@@ -1,11 +1,9 @@
 """Runs the stock programs as a user does, on data and models of toy size."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import pandas
+from programs import run
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -23,16 +21,7 @@ TINY = {
 }
 
 
-def run(program, *arguments, cwd, expect=0):
-    """Runs a program of the environment that runs the tests; returns its output and errors."""
-    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(pathlib.Path(__file__).parent)}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout, done.stderr
-
-
-def train(config, data, out, *overrides, epochs=1, expect=0):
+def train(config, data, out, *overrides, epochs=1, expect=0, **options):
     """Runs ``nequip-train`` with a configuration of the project."""
     return run(
         "nequip-train",
@@ -41,6 +30,7 @@ def train(config, data, out, *overrides, epochs=1, expect=0):
         *(*TINY[config.split("/")[0]], *overrides),
         cwd=data,
         expect=expect,
+        **options,
     )
 
 

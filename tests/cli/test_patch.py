@@ -100,7 +100,7 @@ def test_four_processes_at_once(site):
     running = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate()[1] for process in running] == [b""] * 4
     assert set(find(site).states().values()) == {State.PATCHED}
-    assert not list(site.rglob("*.kan-heads"))
+    assert not list(site.rglob(".kan-heads.*"))
 
 
 @pytest.mark.parametrize("wanted", [State.PATCHED, State.PRISTINE])
@@ -148,14 +148,14 @@ def test_permissions_stay(site):
 
 def test_a_full_disk_changes_nothing(site, monkeypatch):
     before = contents(site)
-    real = tempfile.mkstemp
+    real = Path.write_bytes
 
-    def fail_at_the_last(prefix, suffix, dir):
-        if Path(dir).name == DIST_INFO:
+    def fail_for_the_list(path, content):
+        if path.parent.name == DIST_INFO:
             raise OSError(28, "No space left on device")
-        return real(prefix=prefix, suffix=suffix, dir=dir)
+        return real(path, content)
 
-    monkeypatch.setattr(tempfile, "mkstemp", fail_at_the_last)
+    monkeypatch.setattr(Path, "write_bytes", fail_for_the_list)
     with pytest.raises(ModelError, match="cannot be written: No space left on device"):
         find(site).change(State.PATCHED)
     assert contents(site) == before

@@ -26,7 +26,8 @@ def test_the_version():
 def test_help_lists_the_verbs():
     done = program("--help")
     assert done.returncode == 0
-    assert all(verb in done.stdout for verb in ("data", "demo"))
+    assert all(verb in done.stdout for verb in ("data", "predict"))
+    assert "bench" not in done.stdout
 
 
 def test_a_missing_extra_is_one_line():
@@ -36,8 +37,18 @@ def test_a_missing_extra_is_one_line():
     assert "pip install 'kan-heads[cli]'" in done.stderr
 
 
-def test_an_unknown_data_set_lists_the_known_ones():
-    done = program("data", "prepare", "hfo")
+@pytest.mark.parametrize(
+    ("words", "now"),
+    [
+        (("bench", "run", "--tables", "5"), "python -m benchmarks.wang2024"),
+        (("demo",), "python -m benchmarks.demo"),
+        (("ru", "tables", "--help"), "python -m benchmarks.an2025"),
+        (("data", "prepare", "hfo2", "--train", "5"), "python -m benchmarks.datasets prepare"),
+        (("data", "list"), "python -m benchmarks.datasets list"),
+    ],
+)
+def test_verbs_that_have_moved_say_where_they_are(words, now):
+    done = program(*words)
     assert done.returncode == 2
-    assert "hfo2" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert now in done.stderr

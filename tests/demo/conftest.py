@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kan_heads import programs
+from benchmarks import programs
 
 _MACHINE = {
     "cpu": "A Processor",

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from kan_heads.demo import evaluation, plots
-from kan_heads.demo.evaluation import Prediction
+from benchmarks.demo import evaluation, plots
+from benchmarks.demo.evaluation import Prediction
 from kan_heads.dynamics import Trajectory
 from kan_heads.kan import KAN, KANConfig
 

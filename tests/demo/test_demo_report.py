@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kan_heads.demo import report
+from benchmarks.demo import report
 
 
 def test_table_shows_the_numbers_of_the_results(results):

@@ -3,13 +3,13 @@ import sys
 
 import pytest
 
-from kan_heads.demo import Settings, run, settings
+from benchmarks.demo import DemoConfig, config, run
 from kan_heads.errors import ConfigError
 
 
 def test_missing_configs_name_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match=r"configs/demo/hfo2-mlp\.yaml does not exist; .*--configs"):
-        run(Settings(tmp_path / "demo", system="hfo2", configs=tmp_path / "configs"))
+        run(DemoConfig(tmp_path / "demo", system="hfo2", configs=tmp_path / "configs"))
     assert not (tmp_path / "demo").exists()
 
 
@@ -17,32 +17,34 @@ def test_missing_configs_name_the_remedy(tmp_path):
 def test_bad_number_is_named(wrong):
     (name,) = wrong
     with pytest.raises(ConfigError, match=f"--{name} {wrong[name]} must"):
-        Settings(**wrong).check()
+        DemoConfig(**wrong).check()
 
 
 def test_unknown_system_lists_the_known():
     with pytest.raises(ConfigError, match="unknown --system 'water'; choose one of: hfo2, ag-emt"):
-        Settings(system="water").check()
+        DemoConfig(system="water").check()
 
 
 def test_stand_in_where_hfo2_is_not_here(tmp_path, monkeypatch):
     monkeypatch.setenv("KAN_HEADS_CACHE", str(tmp_path))
     monkeypatch.delenv("KAN_HEADS_DATA", raising=False)
-    assert settings.choose_system(None) == "ag-emt"
+    assert config.choose_system(None) == "ag-emt"
     for file in ("hfo2_0.npz", "hfo2_1.npz"):
         (tmp_path / "hfo2").mkdir(exist_ok=True)
         (tmp_path / "hfo2" / file).touch()
-    assert settings.choose_system(None) == "hfo2"
+    assert config.choose_system(None) == "hfo2"
 
 
 def test_missing_package_is_found_before_the_training(monkeypatch):
-    monkeypatch.setattr(settings, "PACKAGES", ("torch", "no_such_package"))
+    monkeypatch.setattr(config, "PACKAGES", ("torch", "no_such_package"))
     with pytest.raises(ModuleNotFoundError) as error:
-        settings.require_packages()
+        config.require_packages()
     assert error.value.name == "no_such_package"
 
 
 def test_nothing_heavy_at_import():
     heavy = "{'torch', 'matplotlib', 'ase', 'numpy'}"
-    code = f"import sys, kan_heads.cli.demo, kan_heads.demo; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, benchmarks.demo.__main__, benchmarks.demo; sys.exit(bool({heavy} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

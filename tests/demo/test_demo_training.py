@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from kan_heads.demo import training
+from benchmarks.demo import training
+from benchmarks.programs import last_line, run_program
 from kan_heads.errors import ConfigError, ModelError
-from kan_heads.programs import last_line, run_program
 
 
 @pytest.fixture

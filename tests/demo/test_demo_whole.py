@@ -2,11 +2,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from kan_heads.demo import report
+from benchmarks.demo import report
 
 PICTURES = ("learning-curves.png", "parity.png", "functions.png", "dynamics.png")
 
@@ -14,8 +13,7 @@ PICTURES = ("learning-curves.png", "parity.png", "functions.png", "dynamics.png"
 def _demo(out, *options):
     # One thread: threads that wait for each other on a busy machine would take minutes.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    program = Path(sys.executable).parent / "kan-heads"
-    command = [str(program), "demo", "--out", str(out), *options]
+    command = [sys.executable, "-m", "benchmarks.demo", "--out", str(out), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -53,5 +51,5 @@ def test_missing_configs_end_in_one_line(tmp_path):
     done = _demo(tmp_path / "demo", "--configs", str(tmp_path), "--system", "hfo2")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "kan-heads: error:" in done.stderr
+    assert "benchmarks.demo: error:" in done.stderr
     assert "--configs" in done.stderr

@@ -16,12 +16,12 @@ from kan_heads.eam.labelled import LabelledBatch
 from kan_heads.eam.plots import draw_functions, equilibrium_distance
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.relaxed import equilibrium_hcp
-from kan_heads.eam.training import FitSettings, residuals
+from kan_heads.eam.training import FitConfig, residuals
 from kan_heads.errors import ConfigError
 
 COHESIVE = 6.74
 LOWEST = Frame(bulk("Ru", "hcp", a=2.71, c=4.28), -13.48 - 200.0, None, False, "x", 0)
-POTENTIALS = Path(__file__).parents[2] / "benchmarks" / "ru"
+POTENTIALS = Path(__file__).parents[2] / "benchmarks" / "an2025" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,10 @@ def test_bounds_count_from_below_only():
     potential = Potential(EAMConfig("Ru"))  # repulsion of nuclei, and an embedding of depth 1
     part = LabelledBatch([LOWEST, *frames], 6.0)
     potential.reference = 100.0
-    rows, _ = residuals(potential, part, FitSettings())
+    rows, _ = residuals(potential, part, FitConfig())
     assert (rows[1:] == 0).all(), "far above all bounds"
     potential.reference = -500.0
-    rows, _ = residuals(potential, part, FitSettings())
+    rows, _ = residuals(potential, part, FitConfig())
     assert (rows[1:] < 0).all(), "far below all bounds"
 
 
@@ -69,7 +69,7 @@ def test_rules_count_less_than_labels():
     """The lowest structure may be strained and shaken, and the crystal at rest lie below it."""
     frames = rose_frames(LOWEST, COHESIVE, 320.0)
     potential = Potential(EAMConfig("Ru"))
-    settings = FitSettings(energy_tolerance=1e-3)
+    settings = FitConfig(energy_tolerance=1e-3)
     rows, _ = residuals(potential, LabelledBatch([LOWEST, *frames], 6.0), settings)
     batch = LabelledBatch(frames, 6.0)
     wrong = potential(batch.structures).detach() / 2 + potential.reference - batch.energies

@@ -11,7 +11,7 @@ pytest.importorskip("matscipy", reason="needs the extra [ru]")
 from eam_md_potentials import copper
 
 from kan_heads.eam import EAMConfig, Potential, coexistence
-from kan_heads.eam.coexistence import CoexistenceSettings, melt
+from kan_heads.eam.coexistence import CoexistenceConfig, melt
 from kan_heads.eam.heating import fingerprint
 from kan_heads.eam.verdicts import next_guess, one_phase_left, verdict
 from kan_heads.errors import ConfigError
@@ -72,13 +72,13 @@ def test_a_half_that_did_not_melt_is_heated_more(tmp_path, monkeypatch):
         return {"outcome": "did not melt", "guess_K": guess, "temperature_K": guess}
 
     monkeypatch.setattr(coexistence, "_attempt", attempt)
-    result = melt(copper(), tmp_path, CoexistenceSettings.quick(guess=1000.0, attempts=3))
+    result = melt(copper(), tmp_path, CoexistenceConfig.quick(guess=1000.0, attempts=3))
     assert asked == [(1000.0, 2000.0), (1000.0, 3000.0), (1000.0, 4500.0)]
     assert (result["melting_K"], result["lower_K"], result["upper_K"]) == (None, None, None)
 
 
 def test_coexistence_is_honest_about_a_guess_far_too_high(tmp_path):
-    settings = CoexistenceSettings(
+    settings = CoexistenceConfig(
         width=13, length=22, guess=6000.0, preparation=0.5, run=0.5, attempts=1, interval=120
     )
     result = melt(copper(), tmp_path, settings)
@@ -104,7 +104,7 @@ def asked(monkeypatch):
 
 
 def test_a_run_starts_from_the_heating_of_the_same_potential_only(tmp_path, asked):
-    settings, heating = CoexistenceSettings.quick(attempts=1), tmp_path / "heating.json"
+    settings, heating = CoexistenceConfig.quick(attempts=1), tmp_path / "heating.json"
     melt(copper(), tmp_path, settings)
     for potential in (fingerprint(copper()), "another"):
         heating.write_text(json.dumps({"melting_K": 2000.0, "settings": {"potential": potential}}))
@@ -121,6 +121,6 @@ def test_no_atom_sees_its_own_image_whatever_the_cutoff(tmp_path, asked):
     config = EAMConfig("Cu", "pair", cutoff=11.0, inner=1.8)
     potential = Potential(config)
     potential.history = {"test": "a cutoff beyond half of the width"}
-    melt(potential, tmp_path, CoexistenceSettings.quick(guess=1000.0, attempts=1))
+    melt(potential, tmp_path, CoexistenceConfig.quick(guess=1000.0, attempts=1))
     [(_, template)] = asked
     assert 22.0 <= template.cell.lengths().min() < 27.0

@@ -15,10 +15,10 @@ from eam_data import KINDS, bound, energy_of, frame, random_potential, strained,
 from kan_heads.eam.ase_calculator import EAMCalculator
 from kan_heads.eam.labelled import LabelledBatch
 from kan_heads.eam.relaxed import equilibrium_hcp, relaxed_energy_and_stress
-from kan_heads.eam.training import FitSettings, residuals
+from kan_heads.eam.training import FitConfig, residuals
 from kan_heads.errors import ModelError
 
-SETTINGS = FitSettings(energy_tolerance=0.01, stress_tolerance=0.01)
+SETTINGS = FitConfig(energy_tolerance=0.01, stress_tolerance=0.01)
 
 
 def hcp():
@@ -221,7 +221,7 @@ def test_errors_are_counted_in_tolerances():
     stress = stress_of(potential, one) + 0.5 * (wrong + wrong.T)
     energies = [energy_of(potential, a) - 3.0 for a in (one, two)]
     part = LabelledBatch([frame(one, energies[0] + 0.02, stress), frame(two, energies[1] + 0.3)], 6.0)
-    settings = FitSettings(energy_tolerance=0.005, stress_tolerance=0.01, stress_weight=2.0, softening=0.1)
+    settings = FitConfig(energy_tolerance=0.005, stress_tolerance=0.01, stress_weight=2.0, softening=0.1)
     loss = float(residuals(potential, part, settings)[0].square().sum())
     above = (energies[1] + 0.3 - energies[0] - 0.02) / 2
     weights = 1 / (1 + np.array([max(0.0, -above), max(0.0, above)]) / 0.1)

@@ -18,7 +18,7 @@ from eam_md_potentials import copper
 
 from kan_heads.eam import load_potential
 from kan_heads.eam.crystals import crystal
-from kan_heads.eam.heating import HeatingSettings, heat, transitions
+from kan_heads.eam.heating import HeatingConfig, heat, transitions
 from kan_heads.eam.phases import STRUCTURES, blocks, common_neighbours, fractions, radial_distribution
 from kan_heads.errors import ConfigError
 
@@ -89,8 +89,8 @@ def test_transitions_are_read_from_shares():
 
 def test_heating_goes_on_to_a_higher_temperature(tmp_path):
     short = {**SHORT, "hot": 400.0, "distributions": ()}
-    first = heat(potential := copper(), tmp_path, HeatingSettings(**short))["samples"]
-    longer = heat(potential, tmp_path, HeatingSettings(**{**short, "hot": 600.0}))["samples"]
+    first = heat(potential := copper(), tmp_path, HeatingConfig(**short))["samples"]
+    longer = heat(potential, tmp_path, HeatingConfig(**{**short, "hot": 600.0}))["samples"]
     n = len(first["step"])
     assert len(longer["step"]) > n
     assert {name: values[:n] for name, values in longer.items()} == first
@@ -98,7 +98,7 @@ def test_heating_goes_on_to_a_higher_temperature(tmp_path):
 
 
 def test_heating_writes_what_happened(tmp_path):
-    result = heat(copper(), tmp_path, HeatingSettings(**SHORT, distributions=(500.0,)))
+    result = heat(copper(), tmp_path, HeatingConfig(**SHORT, distributions=(500.0,)))
     assert result["n_atoms"] == 256
     samples = result["samples"]
     assert samples["step"] == list(range(120, result["steps"] + 1, 120))
@@ -116,14 +116,14 @@ def test_heating_writes_what_happened(tmp_path):
     lines = (tmp_path / "heating.csv").read_text().splitlines()
     assert len(lines) == len(samples["step"]) + 1
     with pytest.raises(ConfigError, match=r"other settings \(rate 300\.0 -> 200\.0\)"):
-        heat(copper(), tmp_path, HeatingSettings(**{**SHORT, "rate": 200.0}, distributions=(500.0,)))
+        heat(copper(), tmp_path, HeatingConfig(**{**SHORT, "rate": 200.0}, distributions=(500.0,)))
 
 
 SCRIPT = """
 import sys
 from kan_heads.eam import load_potential
-from kan_heads.eam.heating import HeatingSettings, heat
-settings = HeatingSettings(**{settings!r})
+from kan_heads.eam.heating import HeatingConfig, heat
+settings = HeatingConfig(**{settings!r})
 heat(load_potential(sys.argv[2]), sys.argv[1], settings, lambda *a: print(*a, flush=True))
 """
 
@@ -132,7 +132,7 @@ def test_killed_run_goes_on_where_it_was_to_the_last_bit(tmp_path):
     settings = {**SHORT, "rate": 100.0, "distributions": (500.0,)}
     copper().save(tmp_path / "cu.json")
     potential = load_potential(tmp_path / "cu.json")
-    whole = heat(potential, tmp_path / "whole", HeatingSettings(**settings))["samples"]
+    whole = heat(potential, tmp_path / "whole", HeatingConfig(**settings))["samples"]
     program = [
         sys.executable,
         "-c",
@@ -155,13 +155,13 @@ def test_killed_run_goes_on_where_it_was_to_the_last_bit(tmp_path):
     assert len(list(state.glob("restart.*"))) == 1
     before = {path.name: path.stat().st_mtime_ns for path in state.glob("part.*")}
     assert not (tmp_path / "killed" / "heating.json").exists()
-    resumed = heat(potential, tmp_path / "killed", HeatingSettings(**settings))["samples"]
+    resumed = heat(potential, tmp_path / "killed", HeatingConfig(**settings))["samples"]
     assert resumed == whole
     assert before
     assert all((state / name).stat().st_mtime_ns == stamp for name, stamp in before.items())
     # And a finished one is only read again.
     start = time.perf_counter()
-    assert heat(potential, tmp_path / "killed", HeatingSettings(**settings))["samples"] == whole
+    assert heat(potential, tmp_path / "killed", HeatingConfig(**settings))["samples"] == whole
     assert time.perf_counter() - start < 2.0
 
 
@@ -173,9 +173,9 @@ def test_settings_that_make_no_sense(tmp_path):
         ({"distributions": (9000.0,)}, "--rdf 9000: lies outside"),
     ):
         with pytest.raises(ConfigError, match=text):
-            HeatingSettings(**settings)
+            HeatingConfig(**settings)
     with pytest.raises(ConfigError, match="less than twice the cutoff of 6 Å"):
-        heat(copper(), tmp_path, HeatingSettings(size=2))
+        heat(copper(), tmp_path, HeatingConfig(size=2))
     with pytest.raises(ConfigError, match="known for fcc only; add --a"):
         crystal("Cu", (3, 3, 3), "bcc")
     with pytest.raises(ConfigError, match="valid: bcc, diamond, fcc, hcp, sc"):

@@ -13,10 +13,10 @@ from eam_md_potentials import copper
 
 from kan_heads.cli import app, eam, eam_md
 from kan_heads.cli.options import option_of
-from kan_heads.eam.coexistence import CoexistenceSettings
+from kan_heads.eam.coexistence import CoexistenceConfig
 from kan_heads.eam.config import EAMConfig
-from kan_heads.eam.heating import HeatingSettings
-from kan_heads.eam.training import FitSettings
+from kan_heads.eam.heating import HeatingConfig
+from kan_heads.eam.training import FitConfig
 from kan_heads.elastic import GPA
 from kan_heads.errors import ConfigError, SettingError
 
@@ -135,16 +135,16 @@ def test_points_of_a_setfl_file(call):
 
 def test_settings_themselves_have_no_options():
     with pytest.raises(SettingError, match=r"^run: -1 must be above 0$"):
-        CoexistenceSettings(run=-1)
+        CoexistenceConfig(run=-1)
 
 
 DEFAULTS = {
     eam.train: (
-        {**vars(EAMConfig("Cu")), **vars(FitSettings())},
+        {**vars(EAMConfig("Cu")), **vars(FitConfig())},
         {"energy_tolerance": 1e3, "softening": 1e3, "stress_tolerance": GPA},
     ),
-    eam_md.heat: (vars(HeatingSettings()), {}),
-    eam_md.melt: (vars(CoexistenceSettings()), {}),
+    eam_md.heat: (vars(HeatingConfig()), {}),
+    eam_md.melt: (vars(CoexistenceConfig()), {}),
 }
 
 

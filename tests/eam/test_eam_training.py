@@ -17,7 +17,7 @@ from kan_heads.eam.binding import rose_frames
 from kan_heads.eam.data import split_by_group
 from kan_heads.eam.fitting import fit_potential
 from kan_heads.eam.relaxed import relaxed_energy_and_stress
-from kan_heads.eam.training import FitSettings, errors_of, roughness
+from kan_heads.eam.training import FitConfig, errors_of, roughness
 from kan_heads.elastic import elastic_constants, hexagonal
 from kan_heads.errors import ConfigError, DataError
 
@@ -29,7 +29,7 @@ def fitted(kind, label, rounds=3, smoothness=1e-10, inner=1.8, grids=(16, 12), c
     """A potential fitted to crystals of copper, its errors, and the sets."""
     parts = split_by_group(frames_of(label, strained_copper()))
     config = EAMConfig("Cu", kind, inner=inner, grid_size=grids[0], density_grid_size=grids[1])
-    options = FitSettings(rounds=rounds, smoothness=smoothness, **settings)
+    options = FitConfig(rounds=rounds, smoothness=smoothness, **settings)
     return (*fit_potential(config, parts, options, cohesive), parts)
 
 
@@ -119,14 +119,14 @@ def test_the_round_that_is_best_on_the_validation_set_is_kept():
     """Validation labels that the first round gets right: fitting on makes them worse."""
     train, validation, test = split_by_group(frames_of(emt, strained_copper()))
     config = EAMConfig("Cu", "eam", inner=2.2, grid_size=6, density_grid_size=4)
-    first, _ = fit_potential(config, (train, validation, test), FitSettings(rounds=1), EMT_ATOM)
+    first, _ = fit_potential(config, (train, validation, test), FitConfig(rounds=1), EMT_ATOM)
     labels = [
         frame(f.atoms, energy_of(first, f.atoms) + first.reference, stress_of(first, f.atoms), group=f.group)
         for f in validation
     ]
     heard = []
     found, errors = fit_potential(
-        config, (train, labels, test), FitSettings(rounds=3), EMT_ATOM, say=lambda *x: heard.append(x)
+        config, (train, labels, test), FitConfig(rounds=3), EMT_ATOM, say=lambda *x: heard.append(x)
     )
     assert [number for number, *_ in heard] == [1, 2, 3]
     losses = [loss for *_, loss in heard]
@@ -146,19 +146,19 @@ def test_cohesive_energy_comes_from_a_free_atom(pbc):
     config = EAMConfig("Cu", "pair", inner=2.2, grid_size=6)
     lowest = min(f.energy for f in train)
     parts = train, validation, [*test, free_atom(2.0, pbc)]
-    found, errors = fit_potential(config, parts, FitSettings(rounds=1))
+    found, errors = fit_potential(config, parts, FitConfig(rounds=1))
     assert found.history["cohesive_energy_eV"] == pytest.approx(2.0 - lowest, abs=1e-12)
     # The constant of the labels is the free atom's energy, and the atom is no structure to be fitted.
     assert found.reference == pytest.approx(2.0, abs=1e-12)
     assert errors["test"].n_frames == len(test)
     with pytest.raises(DataError, match=r"no free atom.*pass --cohesive-energy in eV per atom"):
-        fit_potential(config, (train, validation, test), FitSettings(rounds=1))
+        fit_potential(config, (train, validation, test), FitConfig(rounds=1))
     for parts, name in (
         (([free_atom(2.0, pbc)], validation, test), "training"),
         ((train, [], test), "validation"),
     ):
         with pytest.raises(DataError, match=f"the {name} set holds free atoms only"):
-            fit_potential(config, parts, FitSettings(rounds=1))
+            fit_potential(config, parts, FitConfig(rounds=1))
 
 
 def test_labels_without_stress_are_fitted_to_their_energies():
@@ -166,7 +166,7 @@ def test_labels_without_stress_are_fitted_to_their_energies():
     frames = [frame(a, emt(a)[0], None, group=k, number=k) for k, a in enumerate(structures)]
     parts = split_by_group(frames)
     config = EAMConfig("Cu", "eam", inner=2.2, grid_size=6, density_grid_size=4)
-    _, errors = fit_potential(config, parts, FitSettings(rounds=2), EMT_ATOM)
+    _, errors = fit_potential(config, parts, FitConfig(rounds=2), EMT_ATOM)
     constant = 1e3 * np.mean([abs(f.energy - np.mean([g.energy for g in parts[0]])) for f in parts[2]])
     assert errors["test"].energy < 0.1 * constant
     assert np.isnan(errors["test"].stress)
@@ -223,7 +223,7 @@ def test_atoms_at_unknown_places_are_placed_while_fitting():
             frame(a, 2 * e, s, relax, group=k, number=k)
             for k, (a, (e, s)) in enumerate(zip(structures, labels, strict=True))
         ]
-        found, measured = fit_potential(truth.config, split_by_group(frames), FitSettings(rounds=4), depth)
+        found, measured = fit_potential(truth.config, split_by_group(frames), FitConfig(rounds=4), depth)
         errors[relax] = measured["test"]
         c.append(hexagonal(elastic_constants(lambda a, p=found: relaxed_energy_and_stress(p, a)[1], crystal)))
     assert errors[True].energy < 0.1 * errors[False].energy
@@ -253,7 +253,7 @@ def test_binding_curve_has_the_depth_and_the_bulk_modulus():
 def test_binding_curve_holds_the_crystal_where_there_are_no_labels():
     parts = split_by_group(frames_of(emt, strained_copper()))
     config = EAMConfig("Cu", "eam", inner=2.2, grid_size=10, density_grid_size=6)
-    found, errors = fit_potential(config, parts, FitSettings(rounds=2), EMT_ATOM, bulk_modulus=130.0)
+    found, errors = fit_potential(config, parts, FitConfig(rounds=2), EMT_ATOM, bulk_modulus=130.0)
     assert found.history["n_training"] == errors["training"].n_frames == len(parts[0])
     lowest = min(parts[0], key=lambda f: f.energy)
     off = [
@@ -298,4 +298,4 @@ WRONG = {
 def test_wrong_settings_are_named(name):
     value, message = WRONG[name]
     with pytest.raises(ConfigError, match=message):
-        FitSettings(**{name: value})
+        FitConfig(**{name: value})

@@ -23,7 +23,7 @@ def sio2(tmp_path_factory):
     """Frames of the real silica set with Born effective charges: 300 to train, 100 to validate."""
     import ase.io
 
-    from kan_heads.data import availability, lookup, prepare
+    from benchmarks.datasets import availability, lookup, prepare
 
     if not os.environ.get("KAN_HEADS_DATA"):
         pytest.skip("KAN_HEADS_DATA is not set: no real data to test with")

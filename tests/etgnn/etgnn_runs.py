@@ -1,15 +1,13 @@
 """Labelled structures, and the stock programs run on them as a user does."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import ase.io
 import numpy as np
 import pandas
 from ase import Atoms
 from ase.neighborlist import neighbor_list
+from programs import run
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -47,7 +45,7 @@ def silica(seed, symbols="Si2O4"):
 
 
 def born_frames(n, seed=0):
-    """Frames labelled as ``kan-heads data prepare sio2`` labels its own: charges of a crystal sum to 0."""
+    """Frames labelled as the data set sio2 is: charges of a crystal sum to 0."""
     frames = []
     for k in range(n):
         atoms, tensors = silica(seed + k)
@@ -70,15 +68,6 @@ def module(path, field=BORN, r_max=4.0, type_names=("O", "Si"), **options):
 
     options = {"seed": 1, "train_dataloader": LOADER, **files, **options}
     return TensorDataModule(field, r_max, list(type_names), **options)
-
-
-def run(program, *arguments, cwd, expect=0):
-    """Runs a program of the environment that runs the tests; returns its output and errors."""
-    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout, done.stderr
 
 
 def arguments(config, data, out, *overrides, epochs=1):

@@ -89,8 +89,8 @@ def test_eight_structures_are_learnt_by_heart():
     tensors = [local_tensors(frame) for frame in frames]
     antisymmetric = [0.5 * (tensor - tensor.transpose(0, 2, 1)) for tensor in tensors]
     assert np.mean(np.abs(antisymmetric)) > 0.01, "too small to tell whether it is learnt"
-    graphs = labelled(frames, tensors, r_max=6.0)
-    model = reduced(graphs, 6.0, 4.0, KANS["output-bspline"])
+    graphs = labelled(frames, tensors, r_max=4.0)  # the tensors depend on neighbours up to 2.7 Å
+    model = reduced(graphs, 4.0, 3.0, KANS["output-bspline"])
     assert mean_error(model, graphs) > 0.05
     fit(model, graphs, batch_size=2, epochs=200, learning_rate=0.005)
     assert mean_error(model, graphs) < 0.005

@@ -17,7 +17,7 @@ pytest.importorskip("typer")
 import etgnn_predictions
 from etgnn_predictions import CRYSTAL, labelled, molecule, run, with_nan
 
-from kan_heads.data import born_charges
+from benchmarks.datasets import born_charges
 from kan_heads.data.reading import read_frames
 from kan_heads.errors import ConfigError, DataError, KanHeadsError
 from kan_heads.etgnn.born_file import parse_dielectric, write_born

@@ -144,8 +144,8 @@ set_global_state()
 network = ModelFromCheckpoint("{tmp_path}/out/best.ckpt")["sole_model"].get_submodule("model.etgnn")
 print(network.tensor_field, network.per)
 """
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert loaded.stdout.splitlines()[-1] == f"{field} {per}"
+    output, _ = run("python", "-c", script, cwd=tmp_path)
+    assert output.splitlines()[-1] == f"{field} {per}"
 
 
 def test_double_precision_trains_in_double_precision(labelled):

@@ -25,7 +25,7 @@ def silver(tmp_path_factory):
     """A folder with 8 training and 4 validation frames of silver labelled with EMT."""
     import ase.io
 
-    from kan_heads.data.ag_emt import generate
+    from benchmarks.datasets.ag_emt import generate
 
     folder = tmp_path_factory.mktemp("silver")
     frames = generate(n_frames=12, seed=0, equilibration=20)
@@ -60,5 +60,5 @@ def mace_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("mace") / "kan.model"
     # In a process of its own: where nequip has been at work, e3nn builds models that no one can save.
     code = f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
-    run("python", "-c", code, cwd=HERE)
+    run("python", "-c", code, cwd=HERE, family="mace")
     return path

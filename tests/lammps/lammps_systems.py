@@ -1,15 +1,13 @@
 """Structures, calculators and small trained models for the tests in this folder."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+from programs import run
 
 HERE = pathlib.Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
@@ -180,15 +178,6 @@ def mace_model():
         return model
     finally:
         torch.set_default_dtype(before)
-
-
-def run(program, *arguments, cwd, expect=0):
-    """Runs a program of the environment that runs the tests; returns its output and errors."""
-    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout, done.stderr
 
 
 def train(config, data):

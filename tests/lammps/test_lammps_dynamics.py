@@ -9,7 +9,7 @@ from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
 from lammps_systems import SYSTEMS, Forceless, alloy, bare, moving
 
-from kan_heads.lammps import Settings, run
+from kan_heads.lammps import DynamicsConfig, run
 from kan_heads.lammps.external import ExternalForces
 
 BAR = units.bar
@@ -24,7 +24,7 @@ def pressure(atoms):
 @pytest.mark.parametrize("name", ["turned", "left-handed", "slab", "isotopes", "molecule"])
 def test_nve_is_the_trajectory_of_ase(name):
     start = moving(SYSTEMS[name]())
-    result = run(EMT(), start, Settings(ensemble="nve", steps=20, thermo=10, keep_velocities=True))
+    result = run(EMT(), start, DynamicsConfig(ensemble="nve", steps=20, thermo=10, keep_velocities=True))
     expected = start.copy()
     expected.calc = EMT()
     VelocityVerlet(expected, 1.0 * units.fs).run(20)
@@ -46,7 +46,7 @@ def test_nve_is_the_trajectory_of_ase(name):
 
 def test_nve_keeps_the_energy():
     atoms = bulk("Cu", cubic=True).repeat(2)
-    result = run(EMT(), atoms, Settings(ensemble="nve", steps=200, thermo=5))
+    result = run(EMT(), atoms, DynamicsConfig(ensemble="nve", steps=200, thermo=5))
     energies = np.array([row.total_eV for row in result.thermo]) / len(atoms)
     kinetic = np.array([row.kinetic_eV for row in result.thermo]) / len(atoms)
     assert kinetic.std() > 1e-3
@@ -59,15 +59,15 @@ def test_nve_keeps_the_energy():
 def test_a_run_goes_on_where_another_ended():
     start = moving(SYSTEMS["turned"]())
     options = {"ensemble": "nve", "keep_velocities": True}
-    whole = run(EMT(), start, Settings(steps=20, **options)).atoms
-    half = run(EMT(), start, Settings(steps=10, **options)).atoms
-    again = run(EMT(), half, Settings(steps=10, **options)).atoms
+    whole = run(EMT(), start, DynamicsConfig(steps=20, **options)).atoms
+    half = run(EMT(), start, DynamicsConfig(steps=10, **options)).atoms
+    again = run(EMT(), half, DynamicsConfig(steps=10, **options)).atoms
     np.testing.assert_allclose(again.positions, whole.positions, rtol=0, atol=1e-9)
 
 
 def test_velocities_are_drawn_at_the_temperature_by_the_seed():
     first, same, other = (
-        run(EMT(), alloy(), Settings(ensemble="nve", steps=0, temperature=450.0, seed=seed))
+        run(EMT(), alloy(), DynamicsConfig(ensemble="nve", steps=0, temperature=450.0, seed=seed))
         for seed in (3, 3, 4)
     )
     assert first.thermo[0].temperature_K == pytest.approx(450.0)
@@ -82,7 +82,7 @@ def test_velocities_are_drawn_at_the_temperature_by_the_seed():
 
 def test_nvt_holds_the_temperature():
     atoms = bulk("Cu", cubic=True).repeat(2)
-    settings = Settings(temperature=600.0, steps=1500, thermo=5, timestep=2.0)
+    settings = DynamicsConfig(temperature=600.0, steps=1500, thermo=5, timestep=2.0)
     result = run(EMT(), atoms, settings)
     # Half of it goes into the springs of the lattice; the thermostat brings it back.
     assert min(row.temperature_K for row in result.thermo) < 450.0
@@ -96,7 +96,7 @@ def test_nvt_holds_the_temperature():
 def test_npt_finds_the_pressure():
     atoms = bulk("Cu").repeat(2)
     atoms.set_cell(1.02 * atoms.cell, scale_atoms=True)
-    settings = Settings(
+    settings = DynamicsConfig(
         ensemble="npt", temperature=100.0, pressure=20e3, steps=1500, thermo=5, timestep=2.0, pdamp=200.0
     )
     result = run(EMT(), atoms, settings)
@@ -114,7 +114,7 @@ def test_npt_finds_the_pressure():
 @pytest.mark.parametrize("name", ["cubic", "turned"])
 def test_the_model_sees_the_changing_cell(name, coupling):
     start = SYSTEMS[name]()
-    settings = Settings(
+    settings = DynamicsConfig(
         ensemble="npt", coupling=coupling, steps=40, thermo=10, tdamp=20.0, pdamp=50.0, timestep=2.0
     )
     result = run(EMT(), start, settings)
@@ -142,7 +142,7 @@ def test_the_dump_is_what_ase_reads(name, tmp_path):
     start = moving(SYSTEMS[name]())
     dump = tmp_path / "with blanks" / "d.lammpstrj"
     dump.parent.mkdir()
-    settings = Settings(
+    settings = DynamicsConfig(
         ensemble="nve",
         keep_velocities=True,
         steps=20,
@@ -172,7 +172,7 @@ def test_the_dump_is_what_ase_reads(name, tmp_path):
 def test_atoms_may_leave_the_cell():
     start = bare()  # which flies away, turning
     start.set_velocities([[0.3, 0.0, 0.01], [0.3, 0.1, 0.0]])
-    result = run(EMT(), start, Settings(ensemble="nve", keep_velocities=True, steps=300))
+    result = run(EMT(), start, DynamicsConfig(ensemble="nve", keep_velocities=True, steps=300))
     expected = start.copy()
     expected.calc = EMT()
     VelocityVerlet(expected, 1.0 * units.fs).run(300)
@@ -191,7 +191,7 @@ def far(atoms, seed=0):
 @pytest.mark.parametrize("name", ["turned", "left-handed", "slab"])
 def test_atoms_may_start_any_number_of_cells_away(name):
     near, start = moving(SYSTEMS[name]()), far(moving(SYSTEMS[name]()))
-    settings = Settings(ensemble="nve", steps=20, keep_velocities=True)
+    settings = DynamicsConfig(ensemble="nve", steps=20, keep_velocities=True)
     expected = run(EMT(), near, settings).atoms.positions - near.positions
     found = run(EMT(), start, settings).atoms.positions - start.positions
     assert np.abs(expected).max() > 0.05
@@ -208,7 +208,9 @@ def flying():
 
 def test_atoms_may_cross_any_number_of_cells():
     start = flying()
-    result = run(Forceless(), start, Settings(ensemble="nve", keep_velocities=True, steps=3000, thermo=3000))
+    result = run(
+        Forceless(), start, DynamicsConfig(ensemble="nve", keep_velocities=True, steps=3000, thermo=3000)
+    )
     expected = start.positions + 3000 * units.fs * start.get_velocities()
     assert np.abs(start.cell.scaled_positions(expected)).max() > 1000
     np.testing.assert_allclose(result.atoms.positions, expected, rtol=0, atol=1e-6)
@@ -219,7 +221,9 @@ def test_a_trajectory_ends_where_the_last_structure_is(lmp, tmp_path, coupling):
     start = far(moving(SYSTEMS["turned"]()))
     external = ExternalForces(lmp, start, EMT(), tilted=coupling == "tri")
     ensemble = "nve" if coupling == "none" else "npt"
-    settings = Settings(ensemble=ensemble, coupling=None if coupling == "none" else coupling, pdamp=None)
+    settings = DynamicsConfig(
+        ensemble=ensemble, coupling=None if coupling == "none" else coupling, pdamp=None
+    )
     external.command(f"fix integrate all {settings.integrator()}")
     dump = tmp_path / "d #1's $x.lammpstrj"
     external.dump(str(dump), 10)
@@ -250,7 +254,7 @@ def test_a_trajectory_follows_atoms_over_any_number_of_cells(lmp, tmp_path):
 @pytest.mark.parametrize("coupling", ["iso", "tri"])
 def test_a_cell_that_leans_is_not_exchanged_for_another_one_of_the_same_crystal(coupling):
     start = SYSTEMS["skewed"]()
-    settings = Settings(ensemble="npt", coupling=coupling, temperature=50.0, steps=5, pdamp=500.0)
+    settings = DynamicsConfig(ensemble="npt", coupling=coupling, temperature=50.0, steps=5, pdamp=500.0)
     last = run(EMT(), start, settings).atoms
     np.testing.assert_allclose(last.cell.angles(), start.cell.angles(), atol=5.0)  # by 30 where it is
     assert not np.allclose(last.cell.lengths(), start.cell.lengths(), rtol=1e-7)
@@ -259,7 +263,7 @@ def test_a_cell_that_leans_is_not_exchanged_for_another_one_of_the_same_crystal(
 def test_the_record_is_json():
     import json
 
-    result = run(EMT(), alloy(), Settings(steps=4, thermo=2))
+    result = run(EMT(), alloy(), DynamicsConfig(steps=4, thermo=2))
     record = json.loads(json.dumps(result.as_dict()))
     assert record["formula"] == alloy().get_chemical_formula()
     assert [row["step"] for row in record["thermo"]] == [0, 2, 4]

@@ -1,8 +1,6 @@
 """Torch's default precision belongs to the process: calculators leave it alone and do not depend on it."""
 
 import copy
-import subprocess
-import sys
 
 import ase.io
 import e3nn.o3
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase.calculators.calculator import all_changes
+from programs import run
 
 from kan_heads.global_state import default_dtype
 from kan_heads.lammps.models import load_calculator
@@ -73,16 +72,14 @@ def test_random_numbers_and_models_of_mace_go_on(checkpoint):
     copy.deepcopy(e3nn.o3.SphericalHarmonics("1o", normalize=True))
 
 
-def test_nequip_itself_finds_its_precision_afterwards(checkpoint):
+def test_nequip_itself_finds_its_precision_afterwards(checkpoint, tmp_path):
     code = (
         "import sys, torch; from kan_heads.lammps.models import load_calculator\n"
         "load_calculator(sys.argv[1]); assert torch.get_default_dtype() == torch.float32\n"
         "from nequip.utils.global_state import set_global_state; set_global_state()\n"
         "assert torch.get_default_dtype() == torch.float64, 'nequip thinks that it has set it already'"
     )
-    command = [sys.executable, "-c", code, str(checkpoint)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run("python", "-c", code, checkpoint, cwd=tmp_path)
 
 
 @pytest.mark.slow
@@ -91,9 +88,7 @@ def test_the_order_of_loading_does_not_matter(compiled, mace_file, checkpoint, s
     (tmp_path / "back").mkdir()
     paths = [str(compiled), str(mace_file)]
     for folder, order in (("there", paths), ("back", paths[::-1])):
-        command = [sys.executable, "-c", IN_ORDER, silver / "val.extxyz", f"{tmp_path / folder}/", *order]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
+        run("python", "-c", IN_ORDER, silver / "val.extxyz", f"{tmp_path / folder}/", *order, cwd=tmp_path)
     for name in ("pt2.npy", "model.npy"):
         one, other = np.load(tmp_path / "there" / name), np.load(tmp_path / "back" / name)
         np.testing.assert_array_equal(one, other)

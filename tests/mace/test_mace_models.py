@@ -3,8 +3,6 @@
 import copy
 import io
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import mace_models
@@ -14,6 +12,7 @@ from ase import Atoms
 from e3nn.util import jit
 from mace.modules.radial import RadialMLP
 from mace.tools.scripts_utils import extract_config_mace_model, extract_model
+from programs import run
 
 from kan_heads.errors import ModelError
 from kan_heads.mace import readouts
@@ -136,12 +135,10 @@ def test_pickled_models_in_a_fresh_process(double, tmp_path):
         "    assert (found - forces).abs().max() < 1e-12, name\n"
         "    print(model.kan_settings())"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), *IDS]
     folder = Path(mace_models.__file__).parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    output, _ = run("python", "-c", code, tmp_path, *IDS, cwd=folder, family="mace")
     expected = [repr(MACEKANConfig.from_dict(settings).for_features(8)) for settings in SETTINGS]
-    assert done.stdout.splitlines()[-len(IDS) :] == expected
+    assert output.splitlines()[-len(IDS) :] == expected
 
 
 def test_bound_class_is_one_object_and_pickles():

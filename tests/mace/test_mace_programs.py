@@ -232,6 +232,7 @@ def test_wrong_options_are_one_line(folder, words, message):
         said = train("wrong", *words, "--loss=dipole", "--error_table=DipoleRMSE", cwd=folder, expect=2)[1]
         message = "the model is a AtomicDipolesMACE; only ScaleShiftMACE, which --model MACE"
     else:
-        said = train("wrong", *words, cwd=folder, expect=2)[1]
+        fresh = "--kan_basis=gausian" in words
+        said = train("wrong", *words, cwd=folder, expect=2, fresh=fresh)[1]
     assert said.splitlines()[-1].startswith(f"kan-heads: error: {message}")
     assert "Traceback" not in said

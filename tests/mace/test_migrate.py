@@ -13,6 +13,7 @@ import old_models
 import pytest
 import torch
 from e3nn.util.codegen import CodeGenMixin
+from programs import run
 
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.mace.migrate import migrate, old_code_accepted
@@ -28,12 +29,6 @@ def command(*arguments, **environment):
     return subprocess.run(
         arguments, capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
-
-
-def program(*arguments):
-    """Runs ``kan-heads`` in a process of its own."""
-    code = "import kan_heads.cli; kan_heads.cli.main()"
-    return command(sys.executable, "-c", code, "migrate-mace", *map(str, arguments))
 
 
 @pytest.fixture(scope="session")
@@ -220,10 +215,10 @@ def test_a_file_that_loads_as_it_is_is_copied(new, tmp_path):
 
 
 def test_the_program_says_what_it_found_checked_and_wrote(old, tmp_path):
-    done = program(old / "heads.model", tmp_path / "new.model", "--trust")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    found, checked, difference, written = done.stdout.splitlines()
+    words = ("migrate-mace", old / "heads.model", tmp_path / "new.model", "--trust")
+    output, errors = run("kan-heads", *words, cwd=tmp_path, fresh=True)
+    assert errors == ""
+    found, checked, difference, written = output.splitlines()
     assert found.startswith("found: ScaleShiftMACE, C O, heads ground, other, ")
     assert found.endswith("float64, saved for e3nn 0.4")
     assert checked.startswith("checked: every parameter and buffer")

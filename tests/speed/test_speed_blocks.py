@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from kan_heads.kan import basis_names
-from kan_heads.speed import Progress, Settings, run
+from kan_heads.progress import Progress
+from kan_heads.speed import SpeedConfig, run
 from kan_heads.speed.blocks import make_mlp
 from kan_heads.speed.cases import BLOCK_CASES, PHASES
 from kan_heads.speed.report import to_json
@@ -19,7 +20,7 @@ KEYS = (
     "case basis rows dtype device threads phase median_ms ratio_to_mlp ratio_to_reference peak_mb "
     "features model repeats ratio_error data host torch kernels structures"
 )
-TINY = {"rows": (16,), "features": (4,), "seconds": 0.0, "quick": True, "end_to_end": False, "threads": 1}
+TINY = {"rows": (16,), "features": (4,), "seconds": 0.0, "quick": True, "threads": 1}
 
 
 class Notes(Progress):
@@ -35,7 +36,7 @@ class Notes(Progress):
 
 @pytest.fixture(scope="module")
 def rows():
-    return json.loads(to_json(run(Settings(**TINY))))
+    return json.loads(to_json(run(SpeedConfig(**TINY))))
 
 
 def test_every_row_has_the_promised_keys(rows):
@@ -78,7 +79,9 @@ def test_memory_belongs_to_training_steps(rows):
 
 def test_threads_and_precision_are_those_asked_for():
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state()
-    found = run(Settings(**{**TINY, "cases": ("readout-2layer-8",), "bases": ("fourier",)}, dtype="float64"))
+    found = run(
+        SpeedConfig(**{**TINY, "cases": ("readout-2layer-8",), "bases": ("fourier",)}, dtype="float64")
+    )
     assert {(row.threads, row.dtype) for row in found} == {(1, "float64")}
     assert (torch.get_num_threads(), torch.get_default_dtype()) == before[:2]
     assert torch.equal(torch.get_rng_state(), before[2])
@@ -118,7 +121,7 @@ def test_a_library_that_cannot_train_on_forces_is_noted(monkeypatch):
     module.KAN = Rival
     monkeypatch.setitem(sys.modules, "kan", module)
     heard = Notes()
-    found = run(Settings(**{**TINY, "cases": ("readout-1layer",), "bases": ("bspline",)}), heard)
+    found = run(SpeedConfig(**{**TINY, "cases": ("readout-1layer",), "bases": ("bspline",)}), heard)
     assert [row.phase for row in found if row.model == "pykan"] == ["inference"]
     assert len(heard.groups) == 1
     (note,) = [note for note in heard.notes if "pykan" in note]
@@ -129,6 +132,9 @@ def test_a_library_that_cannot_train_on_forces_is_noted(monkeypatch):
 def test_a_missing_library_is_noted_once_with_the_remedy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     heard = Notes()
-    run(Settings(**{**TINY, "cases": ("readout-1layer", "readout-2layer-32"), "bases": ("bspline",)}), heard)
+    run(
+        SpeedConfig(**{**TINY, "cases": ("readout-1layer", "readout-2layer-32"), "bases": ("bspline",)}),
+        heard,
+    )
     assert [note.split()[0] for note in heard.notes] == ["pykan", "efficient-kan"]
     assert all("pip install" in note for note in heard.notes)

@@ -13,12 +13,13 @@ from ase.neighborlist import neighbor_list
 from hydra import compose
 from nequip.data import AtomicDataDict
 
+from benchmarks.speed.cases import MODEL_CASES
+from benchmarks.speed.config import ModelSpeedConfig
+from benchmarks.speed.etgnn_models import QUICK_STRUCTURES, build_pair, write_structures
+from benchmarks.speed.models import measure
+from benchmarks.speed.nequip_models import build_module, configurations, read_frames, steps
 from kan_heads.kan import KAN
-from kan_heads.speed import Progress, Settings
-from kan_heads.speed.cases import MODEL_CASES
-from kan_heads.speed.etgnn_models import QUICK_STRUCTURES, build_pair, write_structures
-from kan_heads.speed.models import measure
-from kan_heads.speed.nequip_models import build_module, configurations, read_frames, steps
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 FIELD = "born_effective_charges"
@@ -42,7 +43,7 @@ def structures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def modules():
     """Both training modules in double precision, their steps, and a batch of two structures."""
-    settings, (mlp_config, kan_config) = Settings(dtype="float64"), CASE.configs("cristobalite")
+    settings, (mlp_config, kan_config) = ModelSpeedConfig(dtype="float64"), CASE.configs("cristobalite")
     dtype = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), configurations(settings, [mlp_config, kan_config]) as found:
         folder, shared = found
@@ -64,7 +65,7 @@ def count(atoms, r_max):
 
 
 def test_a_reduced_pair_is_measured(structures):
-    settings = Settings(seconds=0.0, quick=True)
+    settings = ModelSpeedConfig(seconds=0.0, quick=True)
     before, state = torch.get_default_dtype(), torch.get_rng_state()
     rows = measure(CASE, "gaussian", settings, Recorder(settings), Progress())
     assert [(row.model, row.basis, row.phase) for row in rows] == [
@@ -94,11 +95,11 @@ def test_the_stand_in_has_as_many_neighbours_and_triplets_as_silica(structures):
 def test_the_batch_is_the_published_one(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "kan_heads.speed.etgnn_models.build_from_configs",
+        "benchmarks.speed.etgnn_models.build_from_configs",
         lambda case, *_: asked.append(case.shared_overrides),
     )
-    build_pair(CASE, "bspline", Settings())
-    build_pair(CASE, "bspline", Settings(quick=True))
+    build_pair(CASE, "bspline", ModelSpeedConfig())
+    build_pair(CASE, "bspline", ModelSpeedConfig(quick=True))
     assert asked == [("batch_size=60", *SMALL), ("batch_size=12", *SMALL)]
 
 

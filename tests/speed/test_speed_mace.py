@@ -12,11 +12,12 @@ pytest.importorskip("mace.modules", reason="MACE models need the extra [mace]")
 
 import e3nn
 
+from benchmarks.speed.cases import MODEL_CASES
+from benchmarks.speed.config import ModelSpeedConfig
+from benchmarks.speed.mace_models import ATOMS, FRAMES, build_models, read_frames, training_options
+from benchmarks.speed.models import MODEL_PHASES, Pair, measure
 from kan_heads.mace.models import kans_of
-from kan_heads.speed import Progress, Settings
-from kan_heads.speed.cases import MODEL_CASES
-from kan_heads.speed.mace_models import ATOMS, FRAMES, build_models, read_frames, training_options
-from kan_heads.speed.models import MODEL_PHASES, Pair, measure
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 TINY = (
@@ -53,7 +54,7 @@ def e3nn_mode():
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_tiny_pair_is_measured(name, dtype):
-    settings = Settings(seconds=0.0, quick=True, dtype=dtype)
+    settings = ModelSpeedConfig(seconds=0.0, quick=True, dtype=dtype)
     before, state = torch.get_default_dtype(), torch.get_rng_state()
     rows = measure(CASES[name], "gaussian", settings, Recorder(settings), Progress())
     assert [(row.model, row.basis, row.phase) for row in rows] == [
@@ -63,7 +64,7 @@ def test_a_tiny_pair_is_measured(name, dtype):
         ("kan", "gaussian", "inference"),
     ]
     assert {(row.case, row.data, row.rows, row.features, row.dtype, row.repeats) for row in rows} == {
-        (name, "diamond", FRAMES * ATOMS, 6, dtype, settings.model_rounds)
+        (name, "diamond", FRAMES * ATOMS, 6, dtype, settings.rounds)
     }
     assert {row.structures for row in rows} == {FRAMES}
     assert all(row.peak_mb > 0.1 for row in rows if row.phase == "train")
@@ -73,7 +74,7 @@ def test_a_tiny_pair_is_measured(name, dtype):
 
 def test_a_model_that_e3nn_has_scripted_is_measured_too(e3nn_mode):
     e3nn_mode("script")  # e3nn's default for older torch
-    settings = Settings(seconds=0.0, quick=True)
+    settings = ModelSpeedConfig(seconds=0.0, quick=True)
     assert len(measure(CASES["mace-output"], "gaussian", settings, Recorder(settings), Progress())) == 4
 
 
@@ -85,7 +86,7 @@ def test_mace_does_not_inherit_what_another_framework_tells_e3nn(monkeypatch, e3
 
     monkeypatch.setitem(sys.modules, "other", types.SimpleNamespace(build=build))
     e3nn_mode("eager")
-    settings = Settings(seconds=0.0, quick=True)
+    settings = ModelSpeedConfig(seconds=0.0, quick=True)
     case = dataclasses.replace(CASES["mace-output"], build="other:build")
     measure(case, "bspline", settings, Recorder(settings), Progress())
     assert e3nn.get_optimization_defaults()["jit_mode"] == "eager"

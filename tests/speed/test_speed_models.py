@@ -8,9 +8,10 @@ import torch
 pytest.importorskip("nequip", reason="whole models need the extra [allegro]")
 pytest.importorskip("allegro", reason="whole models need the extra [allegro]")
 
-from kan_heads.speed import Progress, Settings
-from kan_heads.speed.cases import MODEL_CASES
-from kan_heads.speed.models import measure
+from benchmarks.speed.cases import MODEL_CASES
+from benchmarks.speed.config import ModelSpeedConfig
+from benchmarks.speed.models import measure
+from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
 
 SIZES = {
@@ -28,7 +29,7 @@ CASES = [case for case in MODEL_CASES if case.build.endswith("nequip_models:buil
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_reduced_pair_is_measured(case):
     case = dataclasses.replace(case, systems=("ag-emt",), shared_overrides=SMALL[case.package])
-    settings = Settings(seconds=0.0, quick=True)
+    settings = ModelSpeedConfig(seconds=0.0, quick=True)
     dtype, state = torch.get_default_dtype(), torch.get_rng_state()
     rows = measure(case, "gaussian", settings, Recorder(settings), Progress())
     assert [(row.model, row.basis, row.phase) for row in rows] == [
@@ -38,7 +39,7 @@ def test_a_reduced_pair_is_measured(case):
         ("kan", "gaussian", "inference"),
     ]
     assert {(row.case, row.data, row.features > 1, row.structures, row.repeats) for row in rows} == {
-        (case.name, "ag-emt", True, 2, settings.model_rounds)
+        (case.name, "ag-emt", True, 2, settings.rounds)
     }
     # Two frames of 71 atoms; Allegro's readout sees edges.
     assert all((row.rows == 142) == (case.package == "nequip") for row in rows)
@@ -49,7 +50,7 @@ def test_a_reduced_pair_is_measured(case):
 
 @pytest.mark.slow
 def test_cases_measured_one_after_the_other_have_the_same_mlp():
-    settings, progress = Settings(seconds=0.0, quick=True), Progress()
+    settings, progress = ModelSpeedConfig(seconds=0.0, quick=True), Progress()
     cases = [case for case in CASES if case.package == "allegro"]
     cases = [dataclasses.replace(c, systems=("ag-emt",), shared_overrides=SMALL["allegro"]) for c in cases]
     rows = [measure(case, "bspline", settings, Recorder(settings), progress)[0] for case in cases]

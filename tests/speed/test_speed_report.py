@@ -7,11 +7,12 @@ import pathlib
 import pytest
 from rich.console import Console
 
+from benchmarks.speed.report import ModelReport
 from kan_heads.speed import Row
-from kan_heads.speed.report import Report, to_json
+from kan_heads.speed.report import to_json
 from kan_heads.speed.targets import extra_memory, to_mlp, to_reference
 
-RECORDS = pathlib.Path(__file__).parents[2] / "benchmarks" / "speed"
+RECORDS = pathlib.Path(__file__).parents[2] / "benchmarks" / "speed" / "records"
 SHARED = {"device": "cpu", "threads": 2, "repeats": 9, "ratio_error": 0.01, "host": "a CPU"}
 SHARED |= {"torch": "2.0", "kernels": "torch formulas"}
 
@@ -43,7 +44,7 @@ def rows(case, ratio, peak, n=2_000, dtype="float32", data=None, definition=None
 
 
 def text(found):
-    report = Report(found)
+    report = ModelReport(found)
     console = Console(file=io.StringIO(), width=160)
     for table in report.tables():
         console.print(table)

@@ -93,7 +93,7 @@ def potentials(folder):
     import etgnn_runs
     import workflow
 
-    from kan_heads.data.ag_emt import generate
+    from benchmarks.datasets.ag_emt import generate
 
     silver, silica = folder / "silver", folder / "silica"
     silver.mkdir()

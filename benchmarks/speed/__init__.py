@@ -1,0 +1,1 @@
+"""Measure what KANs cost in whole models: a step of training and one of inference, against the MLP's."""
