@@ -12,9 +12,9 @@ _HOMES = {
     "KAN": "kan_heads.kan",
     "KANConfig": "kan_heads.kan",
     "KANLayer": "kan_heads.kan",
-    "calibrate": "kan_heads.kan.grid",
+    "calibrate": "kan_heads.kan",
     "load": "kan_heads.loading",
-    "refine": "kan_heads.kan.grid",
+    "refine": "kan_heads.kan",
     "replace_mlps": "kan_heads.swap",
 }
 

@@ -170,3 +170,16 @@ class KAN(Freezable, torch.nn.Module):
                 shares.append(grid.coverage(layer, x.reshape(-1, x.shape[-1])))
                 x = layer(x)
         return shares
+
+
+def calibrate(model: KAN, x: Tensor, margin: float = 0.25) -> None:
+    """Fits the grids of a network to data in place, see :meth:`KAN.calibrate`.
+
+    The method is the network's own: one out of a package may be a copy of an earlier release.
+    """
+    model.calibrate(x, margin)
+
+
+def refine(model: KAN, grid_size: int, tolerance: float = 1e-10) -> KAN:
+    """Returns a network with the same function on a finer grid, see :meth:`KAN.refine`."""
+    return model.refine(grid_size, tolerance)
