@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from kan_reference import BASES, options, randn, without_kernels
+from kan_reference import BASES, options, pairwise, randn, without_kernels
 
 from kan_heads import _compat
 from kan_heads.kan import KAN
@@ -12,7 +12,11 @@ from kan_heads.kan import KAN
 WIDTHS = [[4, 1], [4, 3, 1]]
 
 
-@pytest.fixture(params=["kernels", "torch"])
+PATHS = ["kernels", "torch"]
+HALVES = [torch.bfloat16, torch.float16]
+
+
+@pytest.fixture(params=PATHS)
 def path(request, monkeypatch):
     """The two fast paths of a layer."""
     if request.param == "torch":
@@ -24,9 +28,9 @@ def network(basis, widths, generator, **more):
     return KAN(widths, options({"bspline": "bspline3"}.get(basis, basis), **more), generator=generator)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("widths", WIDTHS, ids=str)
-@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize(
+    ("basis", "widths", "dtype", "path"), pairwise(BASES, WIDTHS, HALVES, PATHS), indirect=["path"]
+)
 class TestAutocast:
     def test_a_network_keeps_its_precision(self, basis, widths, dtype, path, generator):
         """Where MLPs run in half a precision KANs do not: their inputs are all that is rounded."""
@@ -56,7 +60,7 @@ class TestAutocast:
         for mixed, plain in zip(gradients(True), gradients(False), strict=True):
             torch.testing.assert_close(mixed, plain, rtol=tolerance, atol=tolerance)
 
-    def test_torchscript(self, basis, widths, dtype, generator):
+    def test_torchscript(self, basis, widths, dtype, path, generator):
         model = network(basis, widths, generator).float()
         scripted = torch.jit.script(model)
         h = randn(generator, 16, 4).to(dtype)
@@ -95,10 +99,14 @@ def one_by_one(gradient, x, weights):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("how", [batched, mapped])
-@pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("widths", WIDTHS, ids=str)
-@pytest.mark.parametrize("basis", BASES)
+HOW = [batched, mapped]
+
+
+@pytest.mark.parametrize(
+    ("basis", "widths", "layer_norm", "how", "path"),
+    pairwise(BASES, WIDTHS, [False, True], HOW, PATHS),
+    indirect=["path"],
+)
 def test_batched_gradients_are_those_one_by_one(basis, widths, layer_norm, how, path, generator):
     """Hessians, and gradients of a loss on them by inputs and parameters."""
     free = {"layer_norm": True, "zero_at_origin": False} if layer_norm else {}
@@ -118,9 +126,11 @@ def test_batched_gradients_are_those_one_by_one(basis, widths, layer_norm, how, 
             torch.testing.assert_close(mine, right, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("how", [batched, mapped])
-@pytest.mark.parametrize("widths", [[4, 2], [4, 3, 2]], ids=str)
-@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize(
+    ("basis", "widths", "how", "path"),
+    pairwise(BASES, [[4, 2], [4, 3, 2]], HOW, PATHS),
+    indirect=["path"],
+)
 def test_batched_gradients_by_parameters(basis, widths, how, path, generator):
     """A Jacobian of outputs by coefficients, as Fisher matrices are made of."""
     model = network(basis, widths, generator)
