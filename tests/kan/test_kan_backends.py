@@ -21,6 +21,7 @@ from kan_reference import (
 )
 
 from kan_heads.kan.backends.native import Native, kernels
+from kan_heads.kan.bases import ANCHORED
 from kan_heads.kan.bases import base as base_module
 
 BACKENDS = ("traced", "native", "analytic", "definition")
@@ -138,6 +139,18 @@ def test_third_derivatives_also_at_knots(name, anchored, generator, monkeypatch)
         for backend in ("native", "analytic", "traced"):
             use(monkeypatch, backend)
             assert_close(derivatives(layer, x, weights, 3), expected, torch.float64, backend)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sums_over_functions_and_over_rows(name, generator):
+    """What a fit of the coefficients needs, for values at 0 subtracted or not and for two derivatives."""
+    basis = small_layer(name, 5).basis
+    x, v, c = (randn(generator, *shape) for shape in ((70, 5), (70, 5), (5, basis.n_basis)))
+    for order in (ANCHORED, 0, 1, 2):
+        values = basis.evaluate(x, order)  # (n, in, n_basis)
+        torch.testing.assert_close(basis.contract(x, c, order), (values * c).sum(-1), rtol=1e-11, atol=1e-11)
+        sums = torch.einsum("nib,ni->ib", values, v)
+        torch.testing.assert_close(basis.accumulate(x, v, order), sums, rtol=1e-11, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,8 @@ All backends compute the same function of the inputs, the coefficients and the b
 
 and torch can differentiate what they return any number of times: slopes (forces) and the gradients of a
 loss on slopes included. ``tests/kan/test_kan_backends.py`` holds each of them to that for each basis.
+Values and derivatives of single basis functions, and their sums over functions or rows, are the basis's own:
+``Basis.evaluate``, ``contract`` and ``accumulate``.
 """
 
 import abc
