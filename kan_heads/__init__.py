@@ -14,7 +14,7 @@ _HOMES = {
     "KANLayer": "kan_heads.kan",
     "calibrate": "kan_heads.swap",
     "load": "kan_heads.loading",
-    "refine": "kan_heads.kan.grid",
+    "refine": "kan_heads.kan",
     "replace_mlps": "kan_heads.swap",
 }
 

@@ -1,18 +1,15 @@
-"""A KAN that starts out equal to a trained linear map or MLP."""
+"""What makes a KAN start out equal to a trained linear map or MLP."""
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Optional, Sequence, Type
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan.config import KANConfig, unknown_name
-from kan_heads.kan.layer import BASES, unused_generator
-
-if TYPE_CHECKING:
-    from kan_heads.kan.network import KAN
+from kan_heads.kan.layer import BASES, KANLayer
 
 
 def with_base(config: KANConfig, base: Optional[str]) -> KANConfig:
@@ -20,31 +17,19 @@ def with_base(config: KANConfig, base: Optional[str]) -> KANConfig:
     return dataclasses.replace(config, base=base, hidden=None)
 
 
-def from_mlp(
-    cls: "Type[KAN]",
+def plan_of_mlp(
     weights: Sequence[Tensor],
     biases: Optional[Sequence[Optional[Tensor]]],
     nonlinearity: Optional[str],
     config: Optional[KANConfig],
-) -> "KAN":
-    r"""Builds a KAN equal to :math:`W_L \sigma(\dots \sigma(W_1 x + b_1) \dots) + b_L`.
+) -> Tuple[List[int], KANConfig, List[str]]:
+    """Says what a KAN is built of that is to equal an MLP, see :meth:`KAN.from_mlp`.
 
-    The base branch carries the MLP: the first layer's base function is the identity with weight
-    :math:`W_1`, every later one is :math:`\sigma` with weight :math:`W_l`. The basis starts at
-    zero and is free to learn what the MLP could not express. The two agree to rounding, for
-    every basis, inside and outside the grid.
-
-    Args:
-        cls: the network class.
-        weights: :math:`W_l`, each of shape ``(out, in)``, first layer first.
-        biases: :math:`b_l`, each of shape ``(out,)`` or ``None``; needs ``zero_at_origin: false``.
-        nonlinearity: name of :math:`\sigma`, one of :data:`BASES`; ``None`` if there is none.
-        config: options of the basis; ``base`` is chosen here.
+    Returns:
+        The widths, the configuration, and the name of each layer's base function.
 
     Raises:
-        ConfigError: if the widths do not chain, ``config.hidden`` differs from the MLP's widths,
-            the nonlinearity is unknown, ``config.base`` asks for another one, or a bias meets
-            ``zero_at_origin``.
+        ConfigError: as :meth:`KAN.from_mlp` does.
     """
     config = KANConfig() if config is None else config
     if len(weights) == 0 or (biases is not None and len(biases) != len(weights)):
@@ -76,11 +61,17 @@ def from_mlp(
     if config.base not in (KANConfig.base, base[-1]):
         raise ConfigError(f"base: {config.base!r} cannot be chosen here, the MLP decides ({', '.join(base)})")
     config = dataclasses.replace(config, base=base[-1])
-    model = cls(dims, config, base=base, generator=unused_generator()).to(weights[0])
+    return dims, config, base
+
+
+def take_over(
+    layers: Iterable[KANLayer], weights: Sequence[Tensor], biases: Optional[Sequence[Optional[Tensor]]]
+) -> None:
+    """Puts an MLP's weights and biases on the base branches of layers, and zeros on their bases."""
+    biases = [None] * len(weights) if biases is None else biases
     with torch.no_grad():
-        for layer, weight, bias in zip(model.layers, weights, biases, strict=True):
+        for layer, weight, bias in zip(layers, weights, biases, strict=True):
             layer.coefficients.zero_()
             layer.base_weight.copy_(weight)
             if layer.bias is not None and bias is not None:
                 layer.bias.copy_(bias)
-    return model

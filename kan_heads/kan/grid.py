@@ -2,17 +2,13 @@
 
 import contextlib
 import copy
-import dataclasses
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping
+from typing import Dict, Iterator, List, Mapping
 
 import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.layer import KANLayer, unused_generator
-
-if TYPE_CHECKING:
-    from kan_heads.kan.network import KAN
+from kan_heads.kan.layer import KANLayer
 
 # Relative to the largest singular value. Anchored B-splines sum to 0, so one direction is always
 # undetermined; it and every other that the points do not determine gets 0 instead of noise.
@@ -66,7 +62,7 @@ def spread_evenly(count: int, length: int) -> List[int]:
 
 
 @contextlib.contextmanager
-def inputs_seen(kans: "Mapping[str, KAN]") -> Iterator[Dict[str, List[Tensor]]]:
+def inputs_seen(kans: Mapping[str, torch.nn.Module]) -> Iterator[Dict[str, List[Tensor]]]:
     """Records what enters each KAN while it lasts, to calibrate it afterwards.
 
     Only modules that are called themselves are seen, not those inside a compiled model.
@@ -138,43 +134,41 @@ def calibrate(layer: KANLayer, x: Tensor, margin: float = 0.25) -> None:
         layer.set_values(fit_coefficients(values, targets, cutoff))
 
 
-def refine(model: "KAN", grid_size: int, tolerance: float) -> "KAN":
-    """Builds the same network on a finer grid, see :meth:`KAN.refine`."""
-    old_size = model.config.grid_size
-    if grid_size <= old_size:
-        raise ConfigError(f"refine: grid_size {grid_size} must be larger than the present {old_size}")
-    config = dataclasses.replace(model.config, grid_size=grid_size)
-    names = [layer.base for layer in model.layers]
-    first = model.layers[0].coefficients
-    finer = type(model)(model.dims, config, base=names, generator=unused_generator()).to(first)
-    finer.train(model.training)
+def refine(old: KANLayer, new: KANLayer, tolerance: float) -> None:
+    """Gives a layer on a finer grid the function of another, see :meth:`KAN.refine`.
+
+    Args:
+        old: the layer whose function is kept.
+        new: a layer of the same options with more basis functions, changed in place.
+        tolerance: largest difference that is accepted, relative to the largest coefficient.
+
+    Raises:
+        ConfigError: if the new basis cannot represent the old function to ``tolerance``.
+    """
     with torch.no_grad():
-        for old, new in zip(model.layers, finer.layers, strict=True):
-            exact_old, exact_new = copy.deepcopy(old).double(), copy.deepcopy(new).double()
-            exact_new.basis.set_range(exact_old.basis.lower, exact_old.basis.upper)
-            points = grid_points(exact_new, reach=new.basis.reach)
-            if old.norm is not None:
-                exact_old.norm = exact_new.norm = None
-            former = exact_old.values()
-            targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), former)
-            values = exact_new.edge_basis(points)
-            solution = fit_coefficients(values, targets)
-            error = (torch.einsum("nib,oib->noi", values, solution) - targets).abs().max()
-            scale = former.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
-            if float(error / scale) > tolerance:
-                remedy = (
-                    f"choose a multiple of {old_size}" if config.basis == "bspline" else "raise tolerance"
-                )
-                raise ConfigError(
-                    f"refine: basis {config.basis!r} of grid_size {grid_size} misses the function of "
-                    f"grid_size {old_size} by {float(error / scale):.1e}; {remedy}"
-                )
-            kept = {name: value for name, value in old.state_dict().items() if name not in _OF_GRID_SIZE}
-            new.load_state_dict({**kept, "coefficients": new.coefficients})
-            new.basis.step.copy_(exact_new.basis.step)
-            new.reset_units()
-            new.set_values(solution)
-    return finer
+        exact_old, exact_new = copy.deepcopy(old).double(), copy.deepcopy(new).double()
+        exact_new.basis.set_range(exact_old.basis.lower, exact_old.basis.upper)
+        points = grid_points(exact_new, reach=new.basis.reach)
+        if old.norm is not None:
+            exact_old.norm = exact_new.norm = None
+        former = exact_old.values()
+        targets = torch.einsum("nib,oib->noi", exact_old.edge_basis(points), former)
+        values = exact_new.edge_basis(points)
+        solution = fit_coefficients(values, targets)
+        error = (torch.einsum("nib,oib->noi", values, solution) - targets).abs().max()
+        scale = former.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+        if float(error / scale) > tolerance:
+            name, size = old.functions()["basis"], old.basis.grid_size
+            remedy = f"choose a multiple of {size}" if name == "bspline" else "raise tolerance"
+            raise ConfigError(
+                f"refine: basis {name!r} of grid_size {new.basis.grid_size} misses the function of "
+                f"grid_size {size} by {float(error / scale):.1e}; {remedy}"
+            )
+        kept = {name: value for name, value in old.state_dict().items() if name not in _OF_GRID_SIZE}
+        new.load_state_dict({**kept, "coefficients": new.coefficients})
+        new.basis.step.copy_(exact_new.basis.step)
+        new.reset_units()
+        new.set_values(solution)
 
 
 def coverage(layer: KANLayer, x: Tensor) -> Tensor:
@@ -193,11 +187,12 @@ def coverage(layer: KANLayer, x: Tensor) -> Tensor:
     return outside.double().sum(0) / max(x.shape[0], 1)
 
 
-def off_grid(kan: "KAN", x: Tensor) -> float:
+def off_grid(kan: torch.nn.Module, x: Tensor) -> float:
     """Returns the share of inputs outside the grid, from 0 to 1, of the layer where it is largest.
 
     Args:
-        kan: the network; also one out of a package, whose class is a copy, perhaps of an earlier release.
+        kan: a :class:`kan_heads.kan.KAN`, or a copy of that class out of a package, perhaps of an earlier
+            release.
         x: inputs of the network, shape ``(..., dims[0])``.
     """
     return max(float(share.mean()) for share in kan.coverage(x))

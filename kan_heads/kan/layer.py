@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kan_heads import _compat
 from kan_heads.errors import ConfigError
-from kan_heads.kan import analytic, fused
+from kan_heads.kan.backends import choose
 from kan_heads.kan.bases import make_basis
 from kan_heads.kan.config import KANConfig, unknown_name
 from kan_heads.kan.state import Recorded
@@ -177,47 +176,38 @@ class KANLayer(Recorded, torch.nn.Module):
         """
         rows = x.reshape(-1, self.in_features)  # (n, in)
         if torch.jit.is_scripting():
-            y = self._plain(rows.to(self.coefficients.dtype))
+            y = self.plain(rows.to(self.coefficients.dtype))
         elif torch.is_autocast_enabled(rows.device.type):  # TorchScript leaves out these branches
             # Half a precision cannot tell positions between knots: as autocast itself treats exp and sums.
             with torch.autocast(rows.device.type, enabled=False):
-                y = self._any(rows.to(self.coefficients.dtype))
+                rows = rows.to(self.coefficients.dtype)
+                y = choose(self, rows).outputs(self, rows)
         else:
-            y = self._any(rows)  # (n, out)
+            y = choose(self, rows).outputs(self, rows)  # (n, out)
         if self.bias is not None:
             y = y + self.bias
         return y.reshape(x.shape[:-1] + (self.out_features,))  # noqa: RUF005  TorchScript has no unpacking
 
-    def _any(self, x: Tensor) -> Tensor:
-        return self._plain(x) if _compat.follows_operations(x) else self._fast(x)
+    def plain(self, x: Tensor) -> Tensor:
+        """Computes the layer without its bias in operations that anything can trace.
 
-    def _plain(self, x: Tensor) -> Tensor:
-        """The definition, (n, in) -> (n, out), in operations that anything can trace."""
+        This is the backend ``traced``; it stands here because TorchScript reads methods of modules only.
+
+        Args:
+            x: inputs, shape ``(n, in_features)``.
+
+        Returns:
+            Outputs, shape ``(n, out_features)``.
+        """
         inputs = x if self.norm is None else self.norm(x)
         weight = self.base_weight
-        if weight is not None and self.out_features == 1:
-            extra = weight * self.base_function(x)  # one pass over the inputs for both branches
+        if weight is None:
+            return self.basis.expand(inputs, self.values(), self.zero_at_origin)
+        if self.out_features == 1:
+            extra = weight * self.base_function(x)  # (n, in): one pass over the inputs for both branches
             return self.basis.expand(inputs, self.values(), self.zero_at_origin, extra)
-        return self._with_base(self.basis.expand(inputs, self.values(), self.zero_at_origin), x)
-
-    def _with_base(self, y: Tensor, x: Tensor) -> Tensor:
-        if self.base_weight is not None:
-            return y + functional.linear(self.base_function(x), self.base_weight)
-        return y
-
-    def _fast(self, x: Tensor) -> Tensor:
-        """The same, from the fastest operations that there are for these inputs."""
-        inputs, values = x if self.norm is None else self.norm(x), self.values()
-        if not fused.supports(inputs, self.basis, values, self.base_weight):
-            if not self.basis.closed_derivatives:
-                return self._plain(x)
-            y = analytic.expand(inputs, values, self.basis, self.zero_at_origin)
-            return self._with_base(y, x)
-        parameters = (values, self.base_weight, self.basis, self.base, self.zero_at_origin)
-        if self.norm is None and fused.supports_base(self.base):
-            return fused.expand(x, *parameters)
-        y = fused.expand(inputs, values, None, *parameters[2:])
-        return self._with_base(y, x)
+        y = self.basis.expand(inputs, self.values(), self.zero_at_origin)
+        return y + functional.linear(self.base_function(x), weight)
 
     @torch.jit.ignore
     def edge_functions(self, x: Tensor) -> Tensor:

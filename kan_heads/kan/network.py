@@ -1,5 +1,6 @@
 """A stack of KAN layers."""
 
+import dataclasses
 from typing import List, Optional, Sequence
 
 import torch
@@ -9,7 +10,7 @@ from kan_heads.errors import ConfigError
 from kan_heads.kan import convert, grid
 from kan_heads.kan.config import KANConfig
 from kan_heads.kan.freeze import Freezable
-from kan_heads.kan.layer import KANLayer
+from kan_heads.kan.layer import KANLayer, unused_generator
 
 
 class KAN(Freezable, torch.nn.Module):
@@ -18,7 +19,7 @@ class KAN(Freezable, torch.nn.Module):
     Args:
         dims: widths from input to output, at least two.
         config: options of every layer; ``config.hidden``, if set, must agree with ``dims``.
-        base: base function of each layer where they differ, see :func:`KAN.from_mlp`.
+        base: base function of each layer where they differ, see :meth:`from_mlp`.
         generator: source of the initial weights; torch's current one if ``None``.
 
     Example:
@@ -73,7 +74,7 @@ class KAN(Freezable, torch.nn.Module):
     def from_linear(
         cls, weight: Tensor, bias: Optional[Tensor] = None, config: Optional[KANConfig] = None
     ) -> "KAN":
-        """Builds a one-layer KAN equal to ``x @ weight.T + bias``, see :func:`convert.from_mlp`."""
+        """Builds a one-layer KAN equal to ``x @ weight.T + bias``, see :meth:`from_mlp`."""
         return cls.from_mlp([weight], [bias], None, config)
 
     @classmethod
@@ -84,8 +85,28 @@ class KAN(Freezable, torch.nn.Module):
         nonlinearity: Optional[str] = "silu",
         config: Optional[KANConfig] = None,
     ) -> "KAN":
-        """Builds a KAN that starts out equal to a trained MLP, see :func:`convert.from_mlp`."""
-        return convert.from_mlp(cls, weights, biases, nonlinearity, config)
+        r"""Builds a KAN equal to :math:`W_L \sigma(\dots \sigma(W_1 x + b_1) \dots) + b_L`.
+
+        The base branch carries the MLP: the first layer's base function is the identity with weight
+        :math:`W_1`, every later one is :math:`\sigma` with weight :math:`W_l`. The basis starts at
+        zero and is free to learn what the MLP could not express. The two agree to rounding, for
+        every basis, inside and outside the grid.
+
+        Args:
+            weights: :math:`W_l`, each of shape ``(out, in)``, first layer first.
+            biases: :math:`b_l`, each of shape ``(out,)`` or ``None``; needs ``zero_at_origin: false``.
+            nonlinearity: name of :math:`\sigma`, one of :data:`BASES`; ``None`` if there is none.
+            config: options of the basis; ``base`` is chosen here.
+
+        Raises:
+            ConfigError: if the widths do not chain, ``config.hidden`` differs from the MLP's widths,
+                the nonlinearity is unknown, ``config.base`` asks for another one, or a bias meets
+                ``zero_at_origin``.
+        """
+        dims, config, base = convert.plan_of_mlp(weights, biases, nonlinearity, config)
+        model = cls(dims, config, base=base, generator=unused_generator()).to(weights[0])
+        convert.take_over(model.layers, weights, biases)
+        return model
 
     @torch.jit.ignore
     def calibrate(self, x: Tensor, margin: float = 0.25) -> None:
@@ -121,7 +142,17 @@ class KAN(Freezable, torch.nn.Module):
         Raises:
             ConfigError: if the new basis cannot represent the old function to ``tolerance``.
         """
-        return grid.refine(self, grid_size, tolerance)
+        old_size = self.config.grid_size
+        if grid_size <= old_size:
+            raise ConfigError(f"refine: grid_size {grid_size} must be larger than the present {old_size}")
+        config = dataclasses.replace(self.config, grid_size=grid_size)
+        names = [layer.base for layer in self.layers]
+        first = self.layers[0].coefficients
+        finer = type(self)(self.dims, config, base=names, generator=unused_generator()).to(first)
+        finer.train(self.training)
+        for old, new in zip(self.layers, finer.layers, strict=True):
+            grid.refine(old, new, tolerance)
+        return finer
 
     @torch.jit.ignore
     def coverage(self, x: Tensor) -> List[Tensor]:
@@ -139,3 +170,16 @@ class KAN(Freezable, torch.nn.Module):
                 shares.append(grid.coverage(layer, x.reshape(-1, x.shape[-1])))
                 x = layer(x)
         return shares
+
+
+def calibrate(model: KAN, x: Tensor, margin: float = 0.25) -> None:
+    """Fits the grids of a network to data in place, see :meth:`KAN.calibrate`.
+
+    The method is the network's own: one out of a package may be a copy of an earlier release.
+    """
+    model.calibrate(x, margin)
+
+
+def refine(model: KAN, grid_size: int, tolerance: float = 1e-10) -> KAN:
+    """Returns a network with the same function on a finer grid, see :meth:`KAN.refine`."""
+    return model.refine(grid_size, tolerance)

@@ -1,6 +1,6 @@
 """Penalties that make the univariate functions small, few and smooth."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -8,9 +8,7 @@ from torch import Tensor
 from kan_heads.errors import ConfigError
 from kan_heads.kan.grid import grid_points
 from kan_heads.kan.layer import KANLayer
-
-if TYPE_CHECKING:
-    from kan_heads.kan.network import KAN
+from kan_heads.kan.network import KAN
 
 
 def edge_sizes(layer: KANLayer, x: Optional[Tensor] = None) -> Tensor:
@@ -70,7 +68,7 @@ def _tangent(function, at: Tensor) -> Tensor:
 
 
 def penalty(
-    model: "KAN",
+    model: KAN,
     l1_weight: float = 1.0,
     entropy_weight: float = 0.0,
     curvature_weight: float = 0.0,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from kan_heads.kan.native.library import describe
+from kan_heads.kan.backends.native.library import describe
 from kan_heads.machine import machine
 from kan_heads.speed.config import TimingConfig
 from kan_heads.speed.rows import MLP, Row, Who

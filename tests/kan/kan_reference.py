@@ -1,5 +1,6 @@
 """Definitions to compare with, written out from the literature, and builders of small models."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,9 @@ import torch
 from scipy.interpolate import BSpline
 
 from kan_heads.kan import KANConfig, KANLayer
+from kan_heads.kan import layer as layer_module
+from kan_heads.kan.backends import BACKENDS, choose
+from kan_heads.kan.backends.native import Native
 
 #: Every basis with every kind of behaviour, by a readable name.
 SETTINGS = {
@@ -40,6 +44,21 @@ def small_layer(name, n_in=3, n_out=2, seed=0, ranges=True, **more):
     generator = torch.Generator().manual_seed(seed)
     layer = KANLayer(n_in, n_out, options(name, **{"spline_fraction": 0.5, **more}), generator)
     return random_ranges(layer, generator) if ranges else layer
+
+
+def use(monkeypatch, name):
+    """Makes every layer run on one backend, whatever the inputs are."""
+    (chosen,) = [backend for backend in BACKENDS if backend.name == name]
+    monkeypatch.setattr(layer_module, "choose", lambda layer, x: chosen)
+
+
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(Native, "supports", lambda backend, layer, x: False)
+
+
+def chosen(layer, x):
+    """The name of the backend that a layer takes for these inputs."""
+    return choose(layer, x).name
 
 
 def bounds(basis, feature):
@@ -118,3 +137,36 @@ def graph_gradients(graph, model, x, weights):
     energy, forces = graph(x, *parameters)
     loss = energy.square().sum() + (forces * weights).sum() + forces.square().sum()
     return [energy, forces, *torch.autograd.grad(loss, parameters)]
+
+
+def pairwise(*factors):
+    """Combinations of one level of each factor in which any two levels of two factors meet at least once.
+
+    Greedy, and the same in every process: each next row holds a pair that is still missing, and for each
+    other factor the level that makes most missing pairs.
+    """
+    factors = [list(levels) for levels in factors]
+    places = list(itertools.combinations(range(len(factors)), 2))
+    missing = dict.fromkeys(
+        (i, a, j, b) for i, j in places for a in range(len(factors[i])) for b in range(len(factors[j]))
+    )
+    rows = []
+    while missing:
+        i, a, j, b = next(iter(missing))
+        row = {i: a, j: b}
+        for k in sorted(set(range(len(factors))) - {i, j}, key=lambda k: -len(factors[k])):
+
+            def gain(level, k=k, row=row):
+                return sum(_pair(k, level, other, at) in missing for other, at in row.items())
+
+            levels = range(len(factors[k]))
+            start = len(rows)  # of equal levels not always the first
+            row[k] = max(levels, key=lambda level: (gain(level), -((level - start) % len(levels))))
+        for one, two in itertools.combinations(sorted(row), 2):
+            missing.pop(_pair(one, row[one], two, row[two]), None)
+        rows.append(tuple(factors[k][row[k]] for k in range(len(factors))))
+    return rows
+
+
+def _pair(i, a, j, b):
+    return (i, a, j, b) if i < j else (j, b, i, a)

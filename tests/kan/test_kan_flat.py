@@ -3,14 +3,11 @@
 import pytest
 import torch
 from kan_reference import (
-    energy_and_forces,
     force_gradients,
     graph_gradients,
-    nth_derivative,
     randn,
     small_layer,
 )
-from test_kan_compile import same
 from test_kan_tracing import flat_graph
 
 SPLINES = ["bspline1", "bspline2", "bspline3", "bspline4", "bspline5", "bspline-zero"]
@@ -24,31 +21,6 @@ class Flat(torch.nn.Module):
 
     def forward(self, x):
         return self.layer.basis.expand(x, self.layer.coefficients, self.anchored)
-
-
-def definition(layer, x):
-    return torch.einsum("nib,oib->no", layer.edge_basis(x), layer.coefficients)
-
-
-@pytest.mark.parametrize("n_out", [1, 3])
-@pytest.mark.parametrize("grid_size", [1, 2, 5, 8, 45])
-@pytest.mark.parametrize("name", SPLINES)
-class TestExpand:
-    def test_values_and_three_derivatives(self, name, grid_size, n_out, generator):
-        layer = small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16)
-        basis = layer.basis
-        knots = basis.lower + basis.step * torch.arange(-1.0, grid_size + 2.0).unsqueeze(-1)
-        x = torch.cat([randn(generator, 40, 16, scale=3.0), knots])
-        for order in range(min(4, basis.order + 1)):
-            expected = nth_derivative(lambda at: definition(layer, at), x, order)
-            found = nth_derivative(Flat(layer), x, order)
-            scale = max(1.0, float(expected.abs().max()))
-            assert float((found - expected).abs().max()) <= 1e-11 * scale
-
-    def test_zero_and_nan(self, name, grid_size, n_out):
-        flat = Flat(small_layer(name, n_out=n_out, grid_size=grid_size, n_in=16))
-        assert bool((flat(torch.zeros(19, 16)) == 0.0).all())
-        assert bool(flat(torch.tensor([[0.5, float("nan")] + 14 * [0.0]])).isnan().all())
 
 
 @pytest.mark.parametrize("n_out", [1, 2])
@@ -71,21 +43,3 @@ class TestTraced:
         found = graph_gradients(graph, flat, x, weights)
         for a, b in zip(found, [energy, forces, *expected], strict=True):
             torch.testing.assert_close(a.detach(), b, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n_out", [1, 3])
-def test_ahead_of_time_package(n_out, generator, tmp_path):
-    """The unrolled form through AOTInductor; narrow layers, as in test_kan_compile, use another."""
-    layer = small_layer("bspline3", n_in=16, n_out=n_out)
-    parameters = [p.detach() for p in layer.parameters()]
-    graph = flat_graph(layer, randn(generator, 6, 16))
-    shapes = ({0: torch.export.Dim("rows", min=0, max=100000)}, *[None] * len(parameters))
-    program = torch.export.export(graph, (randn(generator, 6, 16), *parameters), dynamic_shapes=shapes)
-    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
-    loaded = torch._inductor.aoti_load_package(path)
-    for rows in (37, 1, 0):
-        x = randn(generator, rows, 16, scale=2.0)
-        same(loaded(x, *parameters), energy_and_forces(layer, x), 1e-12)
-    energy, _ = loaded(torch.zeros(37, 16), *parameters)
-    assert bool((energy == 0.0).all())

@@ -29,8 +29,9 @@ def test_refine_keeps_the_function(name, size, finer, dtype, generator):
     x = randn(generator, 300, 4, scale=4.0).to(dtype)
     assert float(max(share.max() for share in old.coverage(x))) > 0.1  # outside the grid as well
     assert new.config.grid_size == finer
-    scale = max(1.0, float(old(x).detach().abs().max()))
-    assert float((new(x) - old(x)).detach().abs().max()) < scale * (1e-10 if dtype == torch.float64 else 1e-4)
+    # Sums of rounded coefficients; in float32 the phases of the harmonics off the grid lose digits too.
+    rtol, atol = (1e-9, 1e-10) if dtype == torch.float64 else (1e-4, 5e-5)
+    torch.testing.assert_close(new(x), old(x), rtol=rtol, atol=atol)
     assert bool((new(torch.zeros(1, 4, dtype=dtype)) == 0.0).all())
     for a, b in zip(old.layers, new.layers, strict=True):
         assert b.coefficients.shape[-1] > a.coefficients.shape[-1]

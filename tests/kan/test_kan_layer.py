@@ -9,15 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kan_reference import BASES, SETTINGS, options, randn, small_layer
+from kan_reference import BASES, SETTINGS, options, pairwise, randn, small_layer
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN, KANConfig, KANLayer
 
 
-@pytest.mark.parametrize("base", ["silu", None])
-@pytest.mark.parametrize("n_in", [16, 64, 512])
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize(("name", "n_in", "base"), pairwise(sorted(SETTINGS), [16, 64, 512], ["silu", None]))
 def test_initial_variance_is_one(name, n_in, base, generator):
     layer = KANLayer(n_in, 400, options(name, base=base), generator)
     power = float(layer(randn(generator, 100, n_in)).detach().square().mean())

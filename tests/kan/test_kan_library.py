@@ -9,13 +9,15 @@ import sys
 import pytest
 import torch
 
-from kan_heads.kan.native import library as library_module
+from kan_heads.kan.backends.native import library as library_module
 
 PROGRAM = """
 import torch
-from kan_heads.kan import KAN, fused
+from kan_heads.kan import KAN
+from kan_heads.kan.backends import choose
 model = KAN([4, 1])
-print(fused.supports(torch.zeros(3, 4), model.layers[0].basis), model(torch.zeros(3, 4)).shape)
+x = torch.zeros(3, 4)
+print(choose(model.layers[0], x).name == "native", model(x).shape)
 """
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from kan_reference import BASES, SETTINGS, random_ranges, small_layer
+from kan_reference import BASES, SETTINGS, pairwise, random_ranges, small_layer
 
 from kan_heads.global_state import default_dtype
 from kan_heads.kan import KAN, KANConfig, KANLayer
@@ -33,12 +33,10 @@ def test_exactly_zero_for_every_size(name, dtype):
             layer = small_layer(name, n_in, n_out, seed=i, ranges=False, **GRIDS[grids[i % 4]]).to(dtype)
             for n_rows in (1, 17):
                 assert bool((at_zero(layer, n_rows, dtype) == 0.0).all())
-                assert bool((layer._plain(torch.zeros(n_rows, n_in, dtype=dtype)) == 0.0).all())
+                assert bool((layer.plain(torch.zeros(n_rows, n_in, dtype=dtype)) == 0.0).all())
 
 
-@pytest.mark.parametrize("grid", sorted(GRIDS))
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize(("name", "dtype", "grid"), pairwise(sorted(SETTINGS), DTYPES, sorted(GRIDS)))
 class TestExactlyZero:
     def test_with_a_grid_for_each_feature(self, name, dtype, grid):
         for seed in range(4):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kan_reference import BASES, SETTINGS, options, randn, small_layer
+from kan_reference import BASES, SETTINGS, options, pairwise, randn, small_layer
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN, KANConfig, KANLayer
@@ -72,9 +72,10 @@ def test_curvature_of_lines_is_zero_and_scales_as_a_square(name, generator):
     assert float(penalties.curvature(layer)) == 0.0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("penalty", [penalties.l1, penalties.entropy, penalties.curvature])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "penalty", "dtype"),
+    pairwise(NAMES, [penalties.l1, penalties.entropy, penalties.curvature], [torch.float32, torch.float64]),
+)
 def test_finite_where_all_functions_vanish(name, penalty, dtype):
     layer = small_layer(name, base=None).to(dtype)
     with torch.no_grad():

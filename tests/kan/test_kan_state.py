@@ -77,7 +77,8 @@ class TestUnits:
         before = model(x)
         model.calibrate(x)
         assert model.layers[0].unit is not None
-        assert float((model(x) - before).abs().max()) < 0.05 * float(before.abs().max())
+        # Inputs of 0.1 give outputs of 0.1; chebyshev functions and Gaussians fit each other to some percent.
+        torch.testing.assert_close(model(x), before, rtol=0.02, atol=0.005)
 
     def test_initial_functions_do_not_depend_on_the_units(self, basis):
         x = torch.linspace(-3.0, 3.0, 40).view(10, 4)

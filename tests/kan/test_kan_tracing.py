@@ -101,3 +101,14 @@ def test_jit_trace_equals_eager(name, generator):
     torch.testing.assert_close(
         energy_and_forces(traced, x), energy_and_forces(model, x), rtol=1e-13, atol=1e-13
     )
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_dynamo_sees_one_graph(name, generator):
+    """What torch.compile reads; the compilation itself is in test_kan_compile."""
+    model = model_of(name)
+    x = randn(generator, 7, 4)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-12, atol=1e-12)
+    torch._dynamo.reset()

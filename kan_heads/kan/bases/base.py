@@ -1,14 +1,12 @@
-"""What a basis is, and the registry that finds one by name."""
+"""What a basis is."""
 
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.config import KANConfig, unknown_name
-
-_REGISTRY: Dict[str, Type["Basis"]] = {}
+from kan_heads.kan.config import KANConfig
 
 _BLOCK = 1 << 19  # elements of one block of bases: 2 MiB in float32, which a cache holds
 _DEVICE_BLOCK = 1 << 27  # on an accelerator only the memory matters: 512 MiB
@@ -40,6 +38,8 @@ class Basis(torch.nn.Module):
     closed_derivatives: ClassVar[bool] = False
     #: Width of the range where the functions bend, in widths of the grid; refinement fits them there.
     reach: ClassVar[float] = 1.0
+    #: What a configuration calls it; :func:`make_basis` sets it for bases of other packages.
+    name: str = ""
     n_basis: int
 
     def __init__(self, in_features: int, config: KANConfig) -> None:
@@ -86,7 +86,7 @@ class Basis(torch.nn.Module):
     @torch.jit.ignore
     def functions(self) -> Dict[str, Any]:
         """Returns what names the functions besides the grid, as plain values."""
-        return {"basis": next((n for n, cls in _REGISTRY.items() if cls is type(self)), type(self).__name__)}
+        return {"basis": self.name}
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluates every basis function.
@@ -202,31 +202,3 @@ class Basis(torch.nn.Module):
     def extra_repr(self) -> str:
         """Shows the size of the grid."""
         return f"in_features={self.in_features}, grid_size={self.grid_size}, n_basis={self.n_basis}"
-
-
-def register_basis(name: str) -> Callable[[Type[Basis]], Type[Basis]]:
-    """Class decorator that makes a basis known under ``name`` in every configuration."""
-
-    def register(cls: Type[Basis]) -> Type[Basis]:
-        if name in _REGISTRY:
-            raise ConfigError(f"basis {name!r} is registered already by {_REGISTRY[name].__qualname__}")
-        _REGISTRY[name] = cls
-        return cls
-
-    return register
-
-
-def basis_names() -> List[str]:
-    """Returns the names of all registered bases."""
-    return sorted(_REGISTRY)
-
-
-def make_basis(in_features: int, config: KANConfig) -> Basis:
-    """Builds the basis that ``config`` names.
-
-    Raises:
-        ConfigError: if no basis has that name.
-    """
-    if config.basis not in _REGISTRY:
-        raise unknown_name("basis", config.basis, _REGISTRY)
-    return _REGISTRY[config.basis](in_features, config)

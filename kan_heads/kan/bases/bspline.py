@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan.bases.base import ANCHORED, Basis, register_basis
+from kan_heads.kan.bases.base import ANCHORED, Basis
 from kan_heads.kan.bases.bspline_flat import bounded, cardinal_pieces, live_values, place_live, select_live
 from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
 
@@ -17,7 +17,6 @@ _MOST_FUNCTIONS = 40
 _LEAST_FEATURES = 16
 
 
-@register_basis("bspline")
 class BSplineBasis(Basis):
     r"""B-splines :math:`B_j(x) = N_k((x - \mathrm{lower}) / h + k - j)`, j = 0 .. grid_size + k - 1.
 
@@ -28,6 +27,7 @@ class BSplineBasis(Basis):
     Source: Wang et al. 2024 (B-spline basis of Liu et al., arXiv 2404.19756, eq. 2.10).
     """
 
+    name = "bspline"
     extra_options = ("order", "extrapolation")
     closed_derivatives = True
 
@@ -77,17 +77,25 @@ class BSplineBasis(Basis):
         """Returns which basis functions are alive, shape (n, in, order + 1)."""
         return cell.to(torch.long).unsqueeze(-1) + torch.arange(self.order + 1, device=cell.device)
 
-    def _live(self, x: Tensor) -> List[Tensor]:
-        """Returns the values of the live functions and which they are, both (n, in, order + 1)."""
+    def _live(self, x: Tensor, order: int) -> List[Tensor]:
+        """Returns values (order 0) or derivatives of the live functions, and which they are.
+
+        Both have the shape (n, in, self.order + 1).
+        """
         cell, distance, r = self._locate(x)
-        values = _horner(self.pieces, r)
-        if self.linear_outside:
+        values = _horner(_differentiate(self.pieces, order), r)
+        if not self.linear_outside:
+            values = torch.where(_outside(distance), torch.zeros_like(values), values)
+        elif order == 0:
             excess = (distance - r).unsqueeze(-1)  # zero inside the grid
             below = (distance < 0.0).unsqueeze(-1)
             values = values + excess * torch.where(below, self.end_slopes[0], self.end_slopes[1])
-        else:
-            values = torch.where(_outside(distance), torch.zeros_like(values), values)
-        return [values * self.scale, self._index(cell)]
+        elif order > 1:
+            values = torch.where((distance == r).unsqueeze(-1), values, torch.zeros_like(values))
+        scaled = values * self.scale
+        if order > 0:
+            scaled = scaled * self.step.pow(-order).unsqueeze(-1)
+        return [scaled, self._index(cell)]
 
     def _scatter(self, values: Tensor, index: Tensor, start: Tensor) -> Tensor:
         """Adds the live functions to ``start``, shape (1, in, n_basis)."""
@@ -102,12 +110,12 @@ class BSplineBasis(Basis):
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluates the B-splines, see :meth:`Basis.forward`."""
-        values, index = self._live(x)
+        values, index = self._live(x, 0)
         return self._scatter(values, index, self._zeros(x))
 
     def anchored(self, x: Tensor) -> Tensor:
         """Evaluates the B-splines less their values at 0, which costs nothing: see the start value."""
-        values, index = self._live(x)
+        values, index = self._live(x, 0)
         origin = torch.zeros(1, self.in_features, dtype=x.dtype, device=x.device)
         return self._scatter(values, index, -self.forward(origin))
 
@@ -177,15 +185,8 @@ class BSplineBasis(Basis):
         """
         if order > self.order:
             return self._zeros(x).expand(x.shape[0], -1, -1).clone()
-        cell, distance, r = self._locate(x)
-        pieces = _differentiate(self.pieces, order)
-        values = _horner(pieces, r)
-        if not self.linear_outside:
-            values = torch.where(_outside(distance), torch.zeros_like(values), values)
-        elif order > 1:
-            values = torch.where((distance == r).unsqueeze(-1), values, torch.zeros_like(values))
-        values = values * (self.scale * self.step.pow(-order)).unsqueeze(-1)
-        return self._scatter(values, self._index(cell), self._zeros(x))
+        values, index = self._live(x, order)
+        return self._scatter(values, index, self._zeros(x))
 
     @torch.jit.ignore
     def contract(self, x: Tensor, c: Tensor, order: int) -> Tensor:

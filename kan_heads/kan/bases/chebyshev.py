@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.bases.base import Basis
 from kan_heads.kan.config import KANConfig
 
 
-@register_basis("chebyshev")
 class ChebyshevBasis(Basis):
     r"""Polynomials :math:`T_m(\tanh z)`, m = 1 .. grid_size, z = 2 (x - centre) / (upper - lower).
 
@@ -17,6 +16,7 @@ class ChebyshevBasis(Basis):
     Source: Sidharth et al., arXiv 2405.07200, eq. 5 to 7.
     """
 
+    name = "chebyshev"
     reach = 5.0  # tanh(5) = 0.9999
 
     def __init__(self, in_features: int, config: KANConfig) -> None:

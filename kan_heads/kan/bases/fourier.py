@@ -5,11 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.bases.base import Basis
 from kan_heads.kan.config import KANConfig
 
 
-@register_basis("fourier")
 class FourierBasis(Basis):
     r"""Harmonics :math:`\cos(m \omega x), \sin(m \omega x)`, m = 1 .. grid_size.
 
@@ -19,6 +18,7 @@ class FourierBasis(Basis):
     Source: Wang et al. 2024, "Fourier functions".
     """
 
+    name = "fourier"
     closed_derivatives = True
 
     def __init__(self, in_features: int, config: KANConfig) -> None:

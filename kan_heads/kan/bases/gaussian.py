@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from kan_heads.kan.bases.base import Basis, register_basis
+from kan_heads.kan.bases.base import Basis
 from kan_heads.kan.config import KANConfig
 
 
-@register_basis("gaussian")
 class GaussianBasis(Basis):
     r"""Gaussians :math:`\phi_j(x) = \exp(-((x - g_j) / h)^2)`, :math:`g_j = \mathrm{lower} + j h`.
 
@@ -17,6 +16,7 @@ class GaussianBasis(Basis):
     Source: Li, arXiv 2405.06721, eq. 3; Wang et al. 2024, "Gaussian functions".
     """
 
+    name = "gaussian"
     closed_derivatives = True
 
     def __init__(self, in_features: int, config: KANConfig) -> None:

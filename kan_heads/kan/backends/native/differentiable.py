@@ -19,12 +19,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from kan_heads import _compat
-from kan_heads.kan import analytic
+from kan_heads.kan.backends import analytic
+from kan_heads.kan.backends.autograd import full_precision, through, wanted
+from kan_heads.kan.backends.native.kernels import solid
+from kan_heads.kan.backends.native.layers import LayerKernels
 from kan_heads.kan.bases import Basis
-from kan_heads.kan.native.kernels import solid, supports, supports_base
-from kan_heads.kan.native.layers import LayerKernels
-
-__all__ = ["expand", "supports", "supports_base"]
 
 _Maybe = Optional[Tensor]
 
@@ -38,8 +37,8 @@ def expand(
         x: inputs, shape ``(n, in)``.
         coefficients: shape ``(out, in, n_basis)``.
         base_weight: shape ``(out, in)``, or ``None`` to leave the base function out.
-        basis: the functions; :func:`supports` must have accepted them with all tensors.
-        base: name of the base function; :func:`supports_base` must have accepted it.
+        basis: the functions; :meth:`Native.supports` must have accepted them with all tensors.
+        base: name of the base function; :func:`.kernels.supports_base` must have accepted it.
         anchored: subtract the value at 0 of each basis function.
 
     Returns:
@@ -79,10 +78,10 @@ class _Sum(torch.autograd.Function):
         return y, slope
 
     @staticmethod
-    @analytic.full_precision
+    @full_precision
     def backward(ctx: Any, by_y: _Maybe, by_slope: _Maybe) -> Tuple[_Maybe, ...]:
         x, c, b, slope = ctx.saved_tensors
-        parameters = analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))
+        parameters = wanted(ctx, 1, 1) or (b is not None and wanted(ctx, 2, 2))
         if by_slope is None and not parameters:
             return by_y * slope if by_y is not None and ctx.needs_input_grad[0] else None, None, None, None
         batched = not _compat.has_memory(by_y, by_slope)
@@ -93,9 +92,9 @@ class _Sum(torch.autograd.Function):
                 return (y,) if by_slope is None else (y, _slopes(y, x, torch.ones_like(y)))
 
             gradients = (by_y,) if by_slope is None else (by_y, by_slope)
-            return (*analytic.through(formula, (x, c, b), gradients), None)
+            return (*through(formula, (x, c, b), gradients), None)
         given = solid(by_y, x.shape[0], 1), solid(by_slope, *x.shape)
-        return (*ctx.layer.sum_gradients(x, c, b, *given, analytic.wanted(ctx, 0, 0)), None)
+        return (*ctx.layer.sum_gradients(x, c, b, *given, wanted(ctx, 0, 0)), None)
 
 
 class _Outputs(torch.autograd.Function):
@@ -108,17 +107,17 @@ class _Outputs(torch.autograd.Function):
         return layer.outputs(x, c, b)
 
     @staticmethod
-    @analytic.full_precision
+    @full_precision
     def backward(ctx: Any, g: Tensor) -> Tuple[_Maybe, ...]:
         x, c, b = ctx.saved_tensors
         if not _compat.has_memory(g):
             formula = lambda *at: (_formula(ctx.layer, *at, plain=True),)  # noqa: E731
-            return (*analytic.through(formula, (x, c, b), (g,)), None)
-        for_x = analytic.wanted(ctx, 0, 0)
-        if not (analytic.wanted(ctx, 1, 1) or (b is not None and analytic.wanted(ctx, 2, 2))):
+            return (*through(formula, (x, c, b), (g,)), None)
+        for_x = wanted(ctx, 0, 0)
+        if not (wanted(ctx, 1, 1) or (b is not None and wanted(ctx, 2, 2))):
             return _Pull.apply(x, g, c, b, ctx.layer) if for_x else None, None, None, None
         if torch.is_grad_enabled():
-            return (*analytic.through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
+            return (*through(lambda *at: (_formula(ctx.layer, *at),), (x, c, b), (g,)), None)
         return (*ctx.layer.outputs_gradients(x, c, b, solid(g, x.shape[0], c.shape[0]), for_x), None)
 
 
@@ -132,7 +131,7 @@ class _Pull(torch.autograd.Function):
         return layer.pull(x, solid(g, x.shape[0], c.shape[0]), c, b)
 
     @staticmethod
-    @analytic.full_precision
+    @full_precision
     def backward(ctx: Any, h: Tensor) -> Tuple[_Maybe, ...]:
         x, g, c, b = ctx.saved_tensors
         batched = not _compat.has_memory(h)
@@ -141,7 +140,7 @@ class _Pull(torch.autograd.Function):
             def formula(x: Tensor, g: Tensor, c: Tensor, b: _Maybe) -> Sequence[Tensor]:
                 return (_slopes(_formula(ctx.layer, x, c, b, batched), x, g),)
 
-            return (*analytic.through(formula, (x, g, c, b), (h,)), None)
-        for_x = analytic.wanted(ctx, 0, 0)
+            return (*through(formula, (x, g, c, b), (h,)), None)
+        for_x = wanted(ctx, 0, 0)
         given = solid(g, x.shape[0], c.shape[0]), c, b, solid(h, *x.shape)
         return (*ctx.layer.pull_gradients(x, *given, for_x), None)

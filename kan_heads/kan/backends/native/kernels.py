@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from kan_heads.errors import ModelError
+from kan_heads.kan.backends.native.library import library
 from kan_heads.kan.bases import Basis
 from kan_heads.kan.bases.bspline import BSplineBasis
 from kan_heads.kan.bases.chebyshev import ChebyshevBasis
 from kan_heads.kan.bases.fourier import FourierBasis
 from kan_heads.kan.bases.gaussian import GaussianBasis
-from kan_heads.kan.native.library import library
 
 _FAMILIES: Dict[Type[Basis], int] = {BSplineBasis: 0, GaussianBasis: 1, FourierBasis: 2, ChebyshevBasis: 3}
 _BASES: Dict[Optional[str], int] = {None: 0, "identity": 1, "silu": 2}

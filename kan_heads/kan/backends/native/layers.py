@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kan_heads.kan.native.kernels import Kernels
+from kan_heads.kan.backends.native.kernels import Kernels
 
 _Maybe = Optional[Tensor]
 _Task = Tuple[int, _Maybe]

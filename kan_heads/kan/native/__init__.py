@@ -1,1 +1,0 @@
-"""Fast CPU kernels in C, and how they are compiled."""
