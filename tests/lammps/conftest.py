@@ -59,6 +59,7 @@ def mace_file(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("mace") / "kan.model"
     # In a process of its own: where nequip has been at work, e3nn builds models that no one can save.
-    code = f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
+    code = f"import sys; sys.path.append({str(HERE.parent)!r})\n"  # of tests/programs.py
+    code += f"import torch, lammps_systems; torch.save(lammps_systems.mace_model(), {str(path)!r})"
     run("python", "-c", code, cwd=HERE, family="mace")
     return path
