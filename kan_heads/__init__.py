@@ -12,7 +12,7 @@ _HOMES = {
     "KAN": "kan_heads.kan",
     "KANConfig": "kan_heads.kan",
     "KANLayer": "kan_heads.kan",
-    "calibrate": "kan_heads.kan",
+    "calibrate": "kan_heads.swap",
     "load": "kan_heads.loading",
     "refine": "kan_heads.kan",
     "replace_mlps": "kan_heads.swap",

@@ -6,6 +6,7 @@ environment, the arguments, the output files and the end of an ordinary process:
 handlers and its exit status. ``fresh=True`` starts the program itself.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -86,7 +87,8 @@ def serve(modules):
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what modules say when they are imported is no reply
     for module in modules:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):  # an extra that is not installed
+            importlib.import_module(module)
     threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else [""]
     assert len(threads) == 1, "a fork would lose the other threads"
     while line := sys.stdin.readline():

@@ -104,7 +104,7 @@ def largest_difference(a: Prediction, b: Prediction) -> dict[str, float]:
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     """Trainable parameters of the readout, and of the whole model."""
-    from kan_heads.swap.replace import is_readout
+    from kan_heads.backbones.graph import is_readout
 
     readouts = [module for path, module in model.named_modules() if is_readout(path)]
     return {

@@ -20,9 +20,9 @@ from benchmarks import datasets, find_configs
 from benchmarks.speed.cases import ModelCase
 from benchmarks.speed.config import ModelSpeedConfig
 from benchmarks.speed.models import Pair, choose_system
+from kan_heads.backbones.graph import is_readout
 from kan_heads.global_state import start_nequip
 from kan_heads.speed.timing import Step
-from kan_heads.swap.replace import is_readout
 
 _STATISTICS = "training_data_stats"
 _LOSS = "loss/"

@@ -24,5 +24,5 @@ def KANAllegroModel(kan: Optional[Mapping[str, Any]] = None, **kwargs: Any) -> t
     Source: Wang et al. 2024, Figure 2, Tables 2 to 5.
     """
     model = AllegroModel(**kwargs)
-    replace_mlps(model, kan)
+    replace_mlps(model, kan=kan)
     return model

@@ -12,7 +12,7 @@ from kan_heads.etgnn.bases import make_cutoff
 from kan_heads.etgnn.bessel_zeros import spherical_bessel_zeros
 from kan_heads.etgnn.fields import tensor_field
 from kan_heads.etgnn.network import ETGNN
-from kan_heads.etgnn.settings import ETGNNSettings
+from kan_heads.etgnn.settings import ETGNNConfig
 from kan_heads.swap import replace_mlps
 
 exit_with_one_line("nequip-")
@@ -48,14 +48,14 @@ def ETGNNModel(  # noqa: N802
         scale: spread of the tensors around that, in units of the field.
         kan: ``scope`` (``output``: both regressions; ``projections``: the maps to and from messages; ``all``)
             and the options of :class:`kan_heads.kan.KANConfig`; ``None`` keeps all MLPs.
-        **options: any of :class:`kan_heads.etgnn.settings.ETGNNSettings`, over the preset.
+        **options: any of :class:`kan_heads.etgnn.settings.ETGNNConfig`, over the preset.
 
     Raises:
         ConfigError: if an option is unknown or not valid.
 
     Source: Zhong et al., J. Phys. Chem. Lett. 14, 6339 (2023); Wang et al. 2024, Figure 5, Table 9.
     """
-    settings = ETGNNSettings.from_preset(preset, {"r_max": r_max, **options})
+    settings = ETGNNConfig.from_preset(preset, {"r_max": r_max, **options})
     for name, value in (("avg_num_neighbors", avg_num_neighbors), ("scale", scale)):
         if value is not None and not (isinstance(value, (int, float)) and 0.0 < value < float("inf")):
             raise ConfigError(f"{name}: {value!r} must be a positive number")
@@ -83,7 +83,7 @@ def ETGNNModel(  # noqa: N802
     modules = {"edge_length": lengths, "radial_basis": basis, "etgnn": network}
     model = SequentialGraphNetwork(modules)
     if kan is not None:
-        replace_mlps(model, kan)
+        replace_mlps(model, kan=kan)
     return model
 
 

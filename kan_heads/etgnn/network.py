@@ -59,7 +59,7 @@ class ETGNN(GraphModuleMixin, torch.nn.Module):
 
     Args:
         type_names: names of the types of atoms.
-        settings: see :class:`kan_heads.etgnn.settings.ETGNNSettings`.
+        settings: see :class:`kan_heads.etgnn.settings.ETGNNConfig`.
         zeros: of the spherical Bessel functions, ``[l][n]``.
         field: the tensor, see :class:`kan_heads.etgnn.fields.TensorField`.
         sum_rule: subtract the mean over the crystal from the tensors of its atoms.

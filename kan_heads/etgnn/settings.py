@@ -12,7 +12,7 @@ TRIPLET_ENVELOPES = ("smooth", "step")
 
 
 @dataclasses.dataclass(frozen=True)
-class ETGNNSettings:
+class ETGNNConfig:
     """Sizes, cutoffs and switches.
 
     Args:
@@ -109,7 +109,7 @@ class ETGNNSettings:
             )
 
     @classmethod
-    def from_preset(cls, preset: str, options: Mapping[str, Any]) -> "ETGNNSettings":
+    def from_preset(cls, preset: str, options: Mapping[str, Any]) -> "ETGNNConfig":
         """Takes a preset and changes some of its options.
 
         Args:

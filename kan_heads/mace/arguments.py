@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kan_config", metavar="FILE.yaml", type=_read_config, help="YAML file of KAN options")
     add("--kan_preset", type=_checked("preset"), help="recommended or published (Wang et al. 2024)")
     add("--kan_scope", type=_checked("scope"), help="output (all readouts) or all (the radial MLPs too)")
-    add("--kan_basis", type=_checked("basis"), help="bspline, gaussian, fourier or chebyshev")
+    add(
+        "--kan_basis",
+        type=_checked("basis"),
+        help="bspline, gaussian, fourier, chebyshev or a registered one",
+    )
     add("--kan_grid_size", type=_checked("grid_size", _literal), help="grid intervals, harmonics or degree")
     hidden = 'hidden widths of the readouts: 8, 8 4, "[8, 4]"; "[]" or nothing is one layer'
     add("--kan_hidden", nargs="*", action=_Widths, metavar="WIDTH", help=hidden)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from kan_heads.kan import grid
 from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen
-from kan_heads.mace.models import ScaleShiftMACE, kans_of
+from kan_heads.mace.calibration import calibration_frames, evaluate
 from kan_heads.mace.settings import MACEKANConfig
-from kan_heads.mace.training import calibration_frames
+from kan_heads.swap import kans_of
 
 # Beside the models, not in them: what a run has said is no part of the model that it saves.
 _warned: "weakref.WeakKeyDictionary[torch.nn.Module, Set[str]]" = weakref.WeakKeyDictionary()
 
 
-def log_off_grid(model: ScaleShiftMACE, epoch: int, train_loader: Any) -> None:
+def log_off_grid(model: torch.nn.Module, epoch: int, train_loader: Any) -> None:
     """Logs the share of the inputs of each KAN that lie off its grid, and warns once of each large one.
 
     Args:
@@ -48,7 +48,7 @@ def _remedy(settings: MACEKANConfig) -> str:
     return f"start again with a grid_range wider than [{lower}, {upper}] in the file of --kan_config"
 
 
-def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> Dict[str, float]:
+def off_grid(model: torch.nn.Module, frames: List[Any], batch_size: int = 1) -> Dict[str, float]:
     """Returns the share of the inputs of each KAN that lie off its grid.
 
     Args:
@@ -60,10 +60,7 @@ def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> D
         Shares from 0 to 1 by module path, those of the worst layer of each KAN. A KAN of one head counts
         the frames of that head only.
     """
-    from mace.tools.torch_geometric.batch import Batch
-
     kans = kans_of(model)
-    device = next(model.parameters()).device
     rows: Dict[str, List[Tensor]] = {path: [] for path in kans}
     with torch.no_grad():
         for head, group in itertools.groupby(frames, key=lambda frame: int(frame.head)):
@@ -71,8 +68,7 @@ def off_grid(model: ScaleShiftMACE, frames: List[Any], batch_size: int = 1) -> D
             members = list(group)
             with inputs_seen(own) as seen:
                 for start in range(0, len(members), batch_size):
-                    batch = Batch.from_data_list(members[start : start + batch_size]).to(device)
-                    model(batch.to_dict(), training=False, compute_force=False)
+                    evaluate(model, members[start : start + batch_size])
             for path, inputs in seen.items():
                 rows[path] += inputs
         return {

@@ -12,15 +12,18 @@ from e3nn.util.jit import compile_mode
 from mace import modules
 
 from kan_heads.errors import ModelError
-from kan_heads.kan import KAN
+from kan_heads.mace import epochs, readouts, sites
 from kan_heads.mace.messages import speak_in_one_line
-from kan_heads.mace.radial import radial_kan
-from kan_heads.mace.readouts import features_of, kan_readout
 from kan_heads.mace.settings import MACEKANConfig
+from kan_heads.swap import kans_of
 
 speak_in_one_line()
 
 
+__all__ = ["ScaleShiftMACE", "kans_of", "record_of", "restore", "to_kan"]
+
+
+@readouts.serve
 @compile_mode("script")
 class ScaleShiftMACE(modules.ScaleShiftMACE):
     """MACE's model of that name with KANs; MACE's own code knows its kind by the name.
@@ -34,7 +37,7 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
         if settings is None:
             raise ModelError("a KAN model of MACE is made by kan_heads.mace.models.to_kan")
         super().__init__(*args, readout_cls=readout_cls.stock_class, **kwargs)
-        _insert(self, settings)
+        sites.insert(self, settings)
 
     def kan_settings(self) -> MACEKANConfig:
         """Returns where the KANs are and what they are made of."""
@@ -70,11 +73,9 @@ class ScaleShiftMACE(modules.ScaleShiftMACE):
             ema: the average of the weights that was validated, if MACE keeps one.
             more: what else MACE passes: ``valid_loaders``, ``optimizer``, ``loss_fn``.
         """
-        from kan_heads.mace.epochs import log_off_grid
-
         if rank == 0:
             with contextlib.nullcontext() if ema is None else ema.average_parameters():
-                log_off_grid(self, epoch, train_loader)
+                epochs.log_off_grid(self, epoch, train_loader)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Loads weights as usual.
@@ -135,47 +136,17 @@ def to_kan(
             "the model has no readout: one interaction, and --use_last_readout_only leaves it out"
         )
     if settings.features is None:
-        found = features_of(model.readouts[-1], len(model.heads)) or features
+        found = sites.features(model) or features
         if not found:
             raise ModelError(
                 "the readout has no scalar features for KANs; give it some, e.g. MLP_irreps 16x0e"
             )
         settings = settings.for_features(found)
-    _insert(model, settings)
+    sites.insert(model, settings)
     if keep_function:
-        for readout in model.readouts:
-            for kan in readout.kans:
-                _silence(kan)
+        sites.silence(model)
     model.__class__ = ScaleShiftMACE
     return model
-
-
-def kans_of(model: torch.nn.Module) -> Mapping[str, KAN]:
-    """Returns the KANs of a model, by module path."""
-    return {path: module for path, module in model.named_modules() if isinstance(module, KAN)}
-
-
-def _insert(model: torch.nn.Module, settings: MACEKANConfig) -> None:
-    # All parts first: a part that cannot be extended leaves the model as it was.
-    readouts = []
-    for i, readout in enumerate(model.readouts):
-        product = model.products[-1 if len(model.readouts) == 1 else i]
-        irreps_in = o3.Irreps(str(product.linear.irreps_out))
-        readouts.append(kan_readout(readout, settings, irreps_in, len(model.heads)))
-    radial = []
-    if settings.scope == "all":
-        radial = [radial_kan(block.conv_tp_weights, settings.kan) for block in model.interactions]
-    for i, readout in enumerate(readouts):
-        model.readouts[i] = readout
-    for block, kan in zip(model.interactions, radial, strict=False):
-        block.conv_tp_weights = kan
-
-
-def _silence(kan: KAN) -> None:
-    """Makes a KAN the zero function, whose last layer learns at once."""
-    with torch.no_grad():
-        for parameter in kan.layers[-1].parameters():
-            parameter.zero_()
 
 
 def _stock_twin(model: ScaleShiftMACE) -> torch.nn.Module:

@@ -7,6 +7,7 @@ import torch
 
 from kan_heads.errors import ModelError
 from kan_heads.kan import KAN, KANConfig
+from kan_heads.swap import MLPWeights
 
 
 class RadialKAN(KAN):
@@ -26,6 +27,16 @@ def radial_kan(mlp: torch.nn.Module, config: KANConfig) -> RadialKAN:
 
     Raises:
         ModelError: if the MLP is of another kind.
+    """
+    options = dataclasses.replace(config, hidden=None, base="silu")
+    return RadialKAN.from_mlp(*read_radial(mlp), options)
+
+
+def read_radial(mlp: torch.nn.Module) -> MLPWeights:
+    """Reads the weights of a radial MLP of MACE, its normalisation included.
+
+    Raises:
+        ModelError: if the MLP is of another kind than e3nn's ``FullyConnectedNet`` with SiLU.
     """
     kind = type(mlp).__name__
     if kind != "FullyConnectedNet":
@@ -47,4 +58,4 @@ def radial_kan(mlp: torch.nn.Module, config: KANConfig) -> RadialKAN:
                 )
             factor = factor * float(layer.act.cst)
     weights[-1] = weights[-1] * factor
-    return RadialKAN.from_mlp(weights, None, "silu", dataclasses.replace(config, hidden=None, base="silu"))
+    return MLPWeights(weights, None, "silu")

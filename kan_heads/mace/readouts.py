@@ -23,14 +23,13 @@ from kan_heads.mace.settings import MACEKANConfig
 
 
 class _Bindable(type):
-    """Class of the readout classes: they may be bound to settings, and then pickle with these."""
+    """Class of the readout classes: they may be bound to settings, and then pickle with these.
 
-    @property
-    def model_class(cls) -> type:
-        """The model class that such a readout belongs to; MACE's patch asks for it."""
-        from kan_heads.mace.models import ScaleShiftMACE
+    Args:
+        model_class: the model class that such readouts belong to, which sets it; MACE's patch asks for it.
+    """
 
-        return ScaleShiftMACE
+    model_class: type
 
     def __repr__(cls) -> str:
         bound_to = "" if cls.settings is None else f" {cls.settings.to_dict()}"
@@ -226,6 +225,12 @@ class NonLinearBiasKANReadoutBlock(NonLinearKANReadoutBlock):
         h = self._masked(stock.non_linearity(stock.linear_1(x)), heads)  # (n_atoms, n_heads * features)
         h = self._masked(stock.non_linearity(stock.linear_mid(h)), heads)
         return stock.linear_2(h) + self._kan_energies(h)
+
+
+def serve(model_class: type) -> type:
+    """Tells all readouts which class of model they belong to; decorates that class."""
+    _Bindable.model_class = model_class
+    return model_class
 
 
 _BY_STOCK_CLASS = {

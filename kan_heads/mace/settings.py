@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from kan_heads.errors import ConfigError
 from kan_heads.kan.config import KANConfig, unknown_name
 from kan_heads.kan.layer import KANLayer, unused_generator
+from kan_heads.swap.config import SwapConfig
 
 SCOPES = ("output", "all")
 
@@ -42,24 +43,22 @@ _OF_THE_START = ("grid_range", "spline_fraction", "units")
 
 
 @dataclasses.dataclass(frozen=True)
-class MACEKANConfig:
+class MACEKANConfig(SwapConfig):
     """Where KANs go in a MACE model and what they are made of.
 
     Args:
-        preset: ``recommended`` (phi(0) = 0, grids on [-1.5, 1.5], one layer, starts as the stock model)
-            or ``published`` (Wang et al. 2024: [m, m/2, m/4, 1], grid 3, order 3, SiLU base, random start).
         scope: ``output`` (all readouts) or ``all`` (the radial MLPs, ``conv_tp_weights``, as well).
-        calibrate: fit the grids to training data before training starts.
         kan: the layers; ``kan.hidden`` holds the hidden widths of the readouts. Radial KANs have the
             widths of the MLPs that they replace.
+        preset: ``recommended`` (phi(0) = 0, grids on [-1.5, 1.5], one layer, starts as the stock model)
+            or ``published`` (Wang et al. 2024: [m, m/2, m/4, 1], grid 3, order 3, SiLU base, random start).
+        calibrate: fit the grids to training data before training starts.
         features: width of the features that enter each readout's KAN, for each head; MACE's
             ``MLP_irreps`` sets it, and it is ``None`` until a model is known.
     """
 
     preset: str
-    scope: str
     calibrate: bool
-    kan: KANConfig
     features: Optional[int] = None
 
     @classmethod
@@ -103,7 +102,7 @@ class MACEKANConfig:
             raise ConfigError(
                 "calibrate: layer_norm normalises the inputs of the basis already; set one to false"
             )
-        return cls(preset, scope, calibrate, kan)
+        return cls(scope, kan, preset, calibrate)
 
     def for_features(self, features: int) -> "MACEKANConfig":
         """Returns the settings of a model whose readouts have that many features for each head.

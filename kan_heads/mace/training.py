@@ -9,13 +9,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from kan_heads.errors import ConfigError
-from kan_heads.kan import KAN
-from kan_heads.kan.grid import inputs_seen, spread_evenly
 from kan_heads.mace.arguments import check_without_kan, settings_from
+from kan_heads.mace.calibration import calibrate, calibration_frames
 from kan_heads.mace.models import ScaleShiftMACE, kans_of, record_of, restore, to_kan
-
-#: How many training frames of each head the grids are fitted to, spread evenly over its set.
-_CALIBRATION_FRAMES = 32
 
 
 def configure(
@@ -58,44 +54,6 @@ def configure(
             _freeze_backbone(model)
         _report(model, args.kan_freeze_backbone)
     return model
-
-
-def calibrate(model: ScaleShiftMACE, frames: List[Any], margin: float = 0.25) -> None:
-    """Fits the grids of all KANs to the features that some frames give.
-
-    Args:
-        model: changed in place; a KAN whose last layer is zero stays the zero function.
-        frames: MACE's ``AtomicData``, some of each head.
-        margin: how far a grid reaches beyond the data, as a share of their range.
-
-    Raises:
-        ConfigError: if there are no frames, or features are NaN or infinite.
-    """
-    from mace.tools.torch_geometric.batch import Batch
-
-    if not frames:
-        raise ConfigError("calibrate: there are no training frames to fit the grids to")
-    kans = kans_of(model)
-    device = next(model.parameters()).device
-    with inputs_seen(kans) as seen:
-        for frame in frames:
-            batch = Batch.from_data_list([frame]).to(device)
-            model(batch.to_dict(), training=False, compute_force=False)
-    for path, kan in kans.items():
-        kan.calibrate(torch.cat(seen[path]), margin)
-    _share_with_all_ranks(kans)
-
-
-def calibration_frames(dataset: Any) -> List[Any]:
-    """Draws frames for :func:`calibrate`, the same ones every time, from the data of every head.
-
-    Args:
-        dataset: MACE's training set, a concatenation of one set for each head.
-    """
-    drawn = []
-    for part in getattr(dataset, "datasets", [dataset]):
-        drawn += [part[place] for place in spread_evenly(_CALIBRATION_FRAMES, len(part))]
-    return drawn
 
 
 def _new_kans(model: torch.nn.Module, args: Any, train_loader: Any, trained: bool) -> ScaleShiftMACE:
@@ -151,15 +109,6 @@ def _latest_checkpoints(args: argparse.Namespace) -> List[Path]:
             epoch, stage = int(match[1]), match[2] or ""
             last[stage] = max(last.get(stage, (epoch, path)), (epoch, path))
     return [path for _, path in last.values()]
-
-
-def _share_with_all_ranks(kans: Dict[str, KAN]) -> None:
-    """Every process of a distributed run gets the grids of the first one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        state = [{path: kan.state_dict() for path, kan in kans.items()}]
-        torch.distributed.broadcast_object_list(state, src=0)
-        for path, kan in kans.items():
-            kan.load_state_dict(state[0][path])
 
 
 def _freeze_backbone(model: ScaleShiftMACE) -> None:

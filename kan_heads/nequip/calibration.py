@@ -4,14 +4,15 @@ import warnings
 from typing import Any, Dict, Iterator, Set
 
 import lightning
-import torch
 from nequip.data import AtomicDataDict
 from torch import Tensor
 
+from kan_heads.backbones.graph import short_path
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN
-from kan_heads.kan.grid import OFTEN_OFF_GRID, inputs_seen, off_grid, spread_evenly
-from kan_heads.swap import short_path
+from kan_heads.kan.grid import OFTEN_OFF_GRID, off_grid, spread_evenly
+from kan_heads.swap import calibrate, kans_of
+from kan_heads.swap.calibration import kan_inputs
 
 
 class GridCoverage(lightning.Callback):
@@ -40,7 +41,8 @@ class GridCoverage(lightning.Callback):
         if not trainer.is_global_zero:
             return
         kans = self._kans(pl_module)
-        shares = {path: off_grid(kans[path], x) for path, x in self._inputs(trainer, pl_module, kans).items()}
+        inputs = kan_inputs(pl_module.model, kans, self._batches(trainer.datamodule))
+        shares = {path: off_grid(kans[path], x) for path, x in inputs.items()}
         for path, share in shares.items():
             pl_module.log(f"off_grid/{short_path(path)}", share, rank_zero_only=True)
         often = [
@@ -57,28 +59,12 @@ class GridCoverage(lightning.Callback):
             )
 
     def _kans(self, pl_module: Any) -> Dict[str, KAN]:
-        # By name: the classes out of a packaged model are copies.
-        kans = {p: module for p, module in pl_module.model.named_modules() if type(module).__name__ == "KAN"}
+        kans = kans_of(pl_module.model)
         if not kans:
             raise ConfigError(
                 f"{type(self).__name__}: the model holds no KAN; remove the callback or add a kan: section"
             )
         return kans
-
-    def _inputs(self, trainer: Any, pl_module: Any, kans: Dict[str, KAN]) -> Dict[str, Tensor]:
-        """Returns what enters each KAN, shape ``(rows, in_features)`` by module path."""
-        with inputs_seen(kans) as seen:
-            for batch in self._batches(trainer.datamodule):
-                for model in pl_module.model.values():
-                    names = [name for name in model.model_input_fields if name in batch]
-                    # The eager module: a compiled model calls its KANs from inside, unseen.
-                    model.model({name: batch[name].to(pl_module.device) for name in names})
-        unused = [path for path, rows in seen.items() if not rows]
-        if unused:
-            raise ConfigError(
-                f"{type(self).__name__}: no input reached {', '.join(unused)}; is it part of the model?"
-            )
-        return {path: torch.cat(rows) for path, rows in seen.items()}
 
     def _batches(self, datamodule: Any) -> Iterator[Dict[str, Tensor]]:
         """Reads frames spread evenly over the training set, the same each time: no random state moves."""
@@ -93,7 +79,7 @@ class CalibrateGrids(GridCoverage):
     """Lightning callback that calibrates every KAN when ``nequip-train`` starts.
 
     It shows a few training batches to the model, fits each layer's grid to the inputs that it
-    saw (:meth:`kan_heads.kan.KAN.calibrate`), gives every rank the same result and restarts the
+    saw (:func:`kan_heads.swap.calibrate`), gives every rank the same result and restarts the
     running average of the weights. A run that continues from a checkpoint keeps its grids. After each epoch
     it does what :class:`GridCoverage` does.
 
@@ -115,12 +101,8 @@ class CalibrateGrids(GridCoverage):
         """Calibrates, unless the run continues from a checkpoint."""
         if trainer.ckpt_path is not None:
             return
-        kans = self._kans(pl_module)
-        for path, inputs in self._inputs(trainer, pl_module, kans).items():
-            kans[path].calibrate(inputs, self.margin)
-        state = trainer.strategy.broadcast({path: kan.state_dict() for path, kan in kans.items()})
-        for path, kan in kans.items():
-            kan.load_state_dict(state[path])
+        self._kans(pl_module)
+        calibrate(pl_module.model, self._batches(trainer.datamodule), self.margin)
         average = getattr(pl_module, "ema", None)
         if average is not None:
             average.num_updates = 0

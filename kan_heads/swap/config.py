@@ -7,18 +7,14 @@ from kan_heads.errors import ConfigError
 from kan_heads.kan import KANConfig, basis_names
 from kan_heads.kan.config import unknown_name
 
-SCOPES = ("output", "embedding_latent", "projections", "all")
-
 
 @dataclasses.dataclass(frozen=True)
 class SwapConfig:
-    """Where KANs go and what they are made of.
+    """Where KANs go and what they are made of; a backbone with options of its own extends it.
 
     Args:
-        scope: ``output`` (the readout), ``embedding_latent`` (all others: Allegro's two-body and
-            latent MLPs, NequIP's radial MLPs, ETGNN's residual layers and projections), ``projections``
-            (ETGNN's maps to and from messages), ``all``, or a tuple of module paths with shell-style
-            wildcards.
+        scope: a name that the model's adapter knows, such as ``output`` (the readout) or ``all``, a module
+            path, or a tuple of module paths; paths may hold shell-style wildcards.
         kan: the layers. ``kan.hidden: []`` is one layer, features -> output; without it each KAN
             has the widths of the MLP that it replaces.
     """
@@ -31,24 +27,22 @@ class SwapConfig:
         """Reads the section of a YAML file.
 
         Args:
-            section: ``scope`` (default ``output``) and any option of :class:`KANConfig`.
+            section: ``scope`` (default ``output``) and any option of :class:`KANConfig`. Whether the scope
+                exists is known once there is a model, see :meth:`kan_heads.swap.Adapter.select`.
 
         Raises:
-            ConfigError: if an option, the scope or the basis is unknown.
+            ConfigError: if an option or the basis is unknown, or the scope is neither name nor paths.
         """
         section = {} if section is None else section
         if not isinstance(section, Mapping):
             raise ConfigError(f"kan: {section!r} must be a mapping of options, e.g. {{scope: output}}")
         options = dict(section)
         scope = options.pop("scope", "output")
-        if isinstance(scope, str):
-            if scope not in SCOPES:
-                raise unknown_name("kan.scope", scope, [*SCOPES, "a list of module paths"])
-        elif not _is_list(scope) or not all(isinstance(path, str) for path in scope):
-            raise ConfigError(
-                f"kan.scope: {scope!r} must be one of {', '.join(SCOPES)} or a list of module paths"
-            )
-        else:
+        if not isinstance(scope, str):
+            if not _is_list(scope) or not all(isinstance(path, str) for path in scope):
+                raise ConfigError(
+                    f"kan.scope: {scope!r} must be a name, such as output, or a list of module paths"
+                )
             scope = tuple(scope)
         kan = KANConfig.from_dict(options)
         if kan.basis not in basis_names():

@@ -4,11 +4,11 @@ import pytest
 import torch
 from nequip.utils import torch_default_dtype
 
+from kan_heads.backbones.graph import GraphAdapter
 from kan_heads.etgnn.blocks import EdgeUpdate, Gate, TripletUpdate, make_mlp
-from kan_heads.etgnn.settings import ETGNNSettings
-from kan_heads.swap.replace import read_mlp
+from kan_heads.etgnn.settings import ETGNNConfig
 
-SETTINGS = ETGNNSettings(
+SETTINGS = ETGNNConfig(
     r_max=5.0,
     num_features=12,
     num_triplet_features=9,
@@ -54,7 +54,7 @@ def randomised(module):
 
 def copy_into(linears, mlp):
     """Copies an MLP of nequip into as many linear maps of torch."""
-    weights, biases, _ = read_mlp(mlp)
+    weights, biases, _ = GraphAdapter().read(mlp)
     with torch.no_grad():
         for linear, weight, bias in zip(linears, weights, biases, strict=True):
             linear.weight.copy_(weight)
@@ -177,7 +177,7 @@ def test_gates_vanish_where_the_basis_does():
 @pytest.mark.parametrize("name", ["elu", "gelu", "mish", "silu", "tanh"])
 def test_every_nonlinearity_stands_between_the_layers(name):
     mlp = randomised(make_mlp([3, 4, 4, 2], name))
-    (w1, w2, w3), (b1, b2, b3), found = read_mlp(mlp)
+    (w1, w2, w3), (b1, b2, b3), found = GraphAdapter().read(mlp)
     assert found == name
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(4))
     act = getattr(torch.nn.functional, name)

@@ -6,7 +6,7 @@ from etgnn_models import SMALL, build, network
 
 from kan_heads.errors import ConfigError
 from kan_heads.etgnn import ETGNNModel, tensor_field
-from kan_heads.etgnn.settings import PRESETS, ETGNNSettings
+from kan_heads.etgnn.settings import PRESETS, ETGNNConfig
 
 WRONG = [
     ({"preset": "fatihful"}, ["preset 'fatihful'", "did you mean 'faithful'", "sound"]),
@@ -62,8 +62,8 @@ def test_a_wrong_option_is_one_line_that_names_the_thing_and_the_remedy(changes,
 
 
 def test_the_sound_preset_is_the_default():
-    assert ETGNNSettings.from_preset("sound", {"r_max": 6.0}) == ETGNNSettings(r_max=6.0)
-    settings = ETGNNSettings(r_max=6.0)
+    assert ETGNNConfig.from_preset("sound", {"r_max": 6.0}) == ETGNNConfig(r_max=6.0)
+    settings = ETGNNConfig(r_max=6.0)
     assert settings.triplet_r_max == settings.angular_r_max == 4.0
     assert settings.readout_mlp_hidden_layers_width == settings.num_features == 128
     assert (settings.max_neighbors, settings.edge_envelope, settings.triplet_envelope) == (
@@ -74,7 +74,7 @@ def test_the_sound_preset_is_the_default():
 
 
 def test_the_faithful_preset_is_what_was_published():
-    settings = ETGNNSettings.from_preset("faithful", {"r_max": 6.0})
+    settings = ETGNNConfig.from_preset("faithful", {"r_max": 6.0})
     assert (settings.r_max, settings.angular_r_max, settings.triplet_r_max) == (6.0, 6.0, 4.0)
     assert settings.max_neighbors == 32
     assert (settings.activation, settings.cutoff) == ("elu", "cosine")
@@ -89,12 +89,12 @@ def test_the_faithful_preset_is_what_was_published():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_option_goes_over_the_preset(preset):
     options = {"r_max": 5.0, "angular_r_max": 4.5, "activation": "tanh", "max_neighbors": 7, "sum_rule": True}
-    settings = ETGNNSettings.from_preset(preset, options)
+    settings = ETGNNConfig.from_preset(preset, options)
     assert all(getattr(settings, name) == value for name, value in options.items())
 
 
 def test_the_width_of_the_regressions_follows_the_features():
-    assert ETGNNSettings(r_max=5.0, num_features=24).readout_mlp_hidden_layers_width == 24
+    assert ETGNNConfig(r_max=5.0, num_features=24).readout_mlp_hidden_layers_width == 24
     readout = network(
         build(readout_mlp_hidden_layers_width=17, readout_mlp_hidden_layers_depth=3)
     ).edge_readout

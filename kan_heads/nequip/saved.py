@@ -1,44 +1,14 @@
-"""Builders that nequip configurations name as the ``_target_`` of a model."""
+"""The builder that starts from a trained model."""
 
 import contextlib
 import os
 from typing import Any, Dict, Mapping, Optional
 
 import torch
-from hydra.utils import get_method
-from nequip.model import ModelFromCheckpoint, ModelFromPackage, model_builder
+from nequip.model import ModelFromCheckpoint, ModelFromPackage
 
 from kan_heads.errors import ConfigError, ModelError, first_line
-from kan_heads.swap.replace import replace_mlps
-
-
-@model_builder
-def KANModel(builder: str, kan: Optional[Mapping[str, Any]] = None, **kwargs: Any) -> torch.nn.Module:  # noqa: N802
-    """Builds any nequip-framework model and replaces its MLPs by KANs.
-
-    .. code-block:: yaml
-
-        model:
-          _target_: kan_heads.nequip.KANModel
-          builder: nequip.model.PresetNequIPGNNModel
-          kan: {scope: output, hidden: []}
-          # ... every argument of that builder
-
-    Args:
-        builder: dotted name of the stock builder.
-        kan: ``scope`` and the options of :class:`kan_heads.kan.KANConfig`.
-        **kwargs: arguments of the stock builder.
-
-    Raises:
-        ConfigError: if the builder does not exist or ``kan`` is not valid.
-    """
-    try:
-        stock = get_method(builder)
-    except Exception as error:
-        raise ConfigError(f"builder: {builder!r} cannot be imported ({first_line(error)})") from error
-    model = stock(**kwargs)
-    replace_mlps(model, kan)
-    return model
+from kan_heads.swap import replace_mlps
 
 
 def KANModelFromSaved(  # noqa: N802
@@ -80,7 +50,7 @@ def KANModelFromSaved(  # noqa: N802
     with _explain(path):
         models = load(path, compile_mode=compile_mode)
     for model in models.values():
-        replace_mlps(model, kan, keep_function=True)
+        replace_mlps(model, kan=kan, keep_function=True)
     return models
 
 

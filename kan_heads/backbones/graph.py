@@ -1,0 +1,113 @@
+"""What models of the nequip framework have in common: their MLPs, wrappers and batches."""
+
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from kan_heads.swap import Adapter, MLPWeights, SwapConfig
+from kan_heads.swap.adapter import Scope
+from kan_heads.swap.stacks import read_stack
+
+_READOUT = "readout.mlp_module"
+
+
+class GraphAdapter(Adapter):
+    """Any model of the nequip framework.
+
+    The MLPs are nequip's ``ScalarMLPFunction`` modules with a hidden layer, and readouts of any depth. The
+    other single linear maps stay: a KAN inside an embedding would mix bases that must be mixed linearly.
+    Scopes: ``output`` (the readouts), ``embedding_latent`` (all others), ``all``.
+    """
+
+    name = "the nequip framework"
+    wrappers = ("model.", "func.", "sole_model.")
+    #: Class of a module that only this backbone has.
+    mark: ClassVar[str] = "SequentialGraphNetwork"
+    #: What the rows of a readout stand for, by the name of its module; atoms otherwise.
+    rows: ClassVar[Mapping[str, str]] = {"edge_readout": "edges", "triplet_readout": "triplets"}
+
+    def fits(self, model: torch.nn.Module) -> bool:
+        """Tells whether the backbone's module is somewhere in the model."""
+        return any(type(module).__name__ == self.mark for module in model.modules())
+
+    def find(self, model: torch.nn.Module) -> Dict[str, torch.nn.Module]:
+        """Lists the MLPs that a KAN can replace."""
+        return {
+            path: module
+            for path, module in model.named_modules()
+            if type(module).__name__ == "ScalarMLPFunction" and self.is_mlp(path, module)
+        }
+
+    def is_mlp(self, path: str, mlp: torch.nn.Module) -> bool:
+        """Tells whether an MLP is one that a KAN can replace."""
+        return mlp.num_layers > 1 or is_readout(path)
+
+    def scopes(self) -> Mapping[str, Scope]:
+        """Returns what each scope stands for."""
+        return {
+            "output": lambda path, mlp: is_readout(path),
+            "embedding_latent": lambda path, mlp: not is_readout(path),
+            "all": lambda path, mlp: True,
+        }
+
+    def dims(self, mlp: torch.nn.Module) -> List[int]:
+        """Returns the widths from input to output."""
+        return list(mlp.dims)
+
+    def read(self, mlp: torch.nn.Module) -> MLPWeights:
+        """Reads a ``ScalarMLPFunction``."""
+        inner = mlp.mlp
+        if type(inner).__name__ == "DeepLinearMLP":
+            weights = [weight.detach().t() for weight in inner.weights]  # nequip: (in, out)
+            return MLPWeights([weights[0] * inner.alpha, *weights[1:]], None, None)
+        return read_stack(inner, _read_linear)
+
+    def readouts(self, model: torch.nn.Module) -> Dict[str, str]:
+        """Lists the readouts."""
+        return {
+            path: self.rows.get(path.split(".")[-2], "atoms")
+            for path, _ in model.named_modules()
+            if is_readout(path)
+        }
+
+    def complete(self, model: torch.nn.Module, config: SwapConfig) -> SwapConfig:
+        """Checks the settings, unless a checkpoint is being loaded: what was trained once can be used."""
+        return config if _is_loading() else super().complete(model, config)
+
+    def run(self, model: torch.nn.Module, batch: Dict[str, Tensor]) -> None:
+        """Evaluates a batch by each model of the ``ModuleDict`` that nequip trains, or by one model."""
+        for graph in model.values() if isinstance(model, torch.nn.ModuleDict) else [model]:
+            device = next(graph.parameters()).device
+            names = [name for name in graph.model_input_fields if name in batch]
+            # The eager module: a compiled model calls its KANs from inside, unseen.
+            graph.model({name: batch[name].to(device) for name in names})
+
+    def matches(self, path: str, pattern: str) -> bool:
+        """Takes the path of the module around an MLP as well."""
+        return super().matches(path, pattern) or super().matches(path, f"{pattern}.mlp_module")
+
+
+def is_readout(path: str) -> bool:
+    """Tells whether the module at a path turns the last features into the output."""
+    return path.endswith(_READOUT)
+
+
+def short_path(path: str) -> str:
+    """Drops the wrappers in front of a module path: ``model.func.edge_readout`` -> ``edge_readout``."""
+    return GraphAdapter().short_path(path)
+
+
+def _read_linear(layer: torch.nn.Module) -> Optional[Tuple[Tensor, Optional[Tensor]]]:
+    # A parametrised (e.g. weight-normed) layer goes by another name but still holds the product.
+    if not type(layer).__name__.endswith("ScalarLinearLayer"):
+        return None
+    return (layer.weight * layer.alpha).t(), layer.bias  # nequip: (in, out)
+
+
+def _is_loading() -> Any:
+    """Tells whether nequip builds a model to load a checkpoint into."""
+    from nequip.model import utils
+
+    loading = getattr(utils, "_OVERRIDE_COMPILE_MODE", None)
+    return loading is not None and loading.get()
