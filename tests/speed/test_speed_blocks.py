@@ -27,8 +27,8 @@ class Notes(Progress):
     def __init__(self):
         self.notes, self.groups = [], []
 
-    def group(self, text):
-        self.groups.append(text)
+    def step(self, number, what=""):
+        self.groups.append(what)
 
     def note(self, text):
         self.notes.append(text)
