@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from kan_reference import energy_and_forces, force_gradients, graph_gradients, randn, small_layer
+from kan_reference import energy_and_forces, force_gradients, graph_gradients, randn
 from test_kan_tracing import flat_graph, model_of
-
-from kan_heads.global_state import default_dtype
-from kan_heads.kan.freeze import freeze
 
 pytestmark = pytest.mark.slow
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
-ROWS = (6, 1, 0, 37)
 
 
 def same(found, expected, tolerance):
@@ -40,59 +36,20 @@ def test_compiled_flat_graph(name, generator):
     assert bool((energy == 0.0).all())
 
 
-def models():
-    """What is compiled together, since one package takes as long as each of them would."""
-    found = {}
-    for dtype in TOLERANCE:
-        found[f"network, {dtype}"] = model_of("bspline").to(dtype)
-        found[f"frozen, {dtype}"] = model_of("bspline").to(dtype)
-        assert freeze(found[f"frozen, {dtype}"]).frozen == ["layers.1"]
-    for n_out in (1, 3):  # from 16 features on B-splines are unrolled
-        found[f"16 to {n_out}"] = small_layer("bspline3", n_in=16, n_out=n_out)
-    return found
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_ahead_of_time_package(dtype, generator, tmp_path):
+    """What LAMMPS and ASE load: an AOTInductor package, with any number of rows, none included."""
+    model = model_of("bspline").to(dtype)
+    parameters = [p.detach() for p in model.parameters()]
+    graph = flat_graph(model, randn(generator, 6, 4).to(dtype))
 
-
-class Together(torch.nn.Module):
-    def __init__(self, models):
-        super().__init__()
-        self.models = torch.nn.ModuleList(models)
-
-    def forward(self, x):
-        """Energies and forces of every model, for inputs of (n, 16)."""
-        return [value for model in self.models for value in inputs_and_forces(model, x)]
-
-
-def inputs_and_forces(model, x):
-    first = next(model.parameters())
-    n_in = model.dims[0] if hasattr(model, "dims") else model.in_features
-    return energy_and_forces(model, x[:, :n_in].to(first.dtype).detach().requires_grad_(True))
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """An AOTInductor package, as LAMMPS and ASE load, and the eager models."""
-    fx = pytest.importorskip("nequip.utils.fx")
-    with default_dtype(torch.float64):
-        named = models()
-        x = torch.randn(6, 16, generator=torch.Generator().manual_seed(20))
-        graph = fx._nequip_make_fx(Together(named.values()), [x])
-        shapes = ({0: torch.export.Dim("rows", min=0, max=100000)},)
-        program = torch.export.export(graph, (x,), dynamic_shapes=shapes)
-        path = str(tmp_path_factory.mktemp("package") / "model.pt2")
-        torch._inductor.aoti_compile_and_package(program, package_path=path)
-        return named, torch._inductor.aoti_load_package(path)
-
-
-@pytest.mark.parametrize("rows", ROWS)
-def test_ahead_of_time_package(rows, package, generator):
-    """With any number of rows, none included; and a row of zeros gives 0."""
-    models, loaded = package
-    x = randn(generator, rows, 16, scale=2.0)
-    values = iter(loaded(x))
-    zeros = iter(loaded(torch.zeros(37, 16)))
-    for name, model in models.items():
-        found, expected = [next(values), next(values)], inputs_and_forces(model, x)
-        assert found[0].dtype == expected[0].dtype, name
-        same(found, expected, TOLERANCE[expected[0].dtype])
-        assert bool((next(zeros) == 0.0).all()), name
-        next(zeros)
+    shapes = ({0: torch.export.Dim("rows", min=0, max=100000)}, *[None] * len(parameters))
+    inputs = (randn(generator, 6, 4).to(dtype), *parameters)
+    program = torch.export.export(graph, inputs, dynamic_shapes=shapes)
+    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+    loaded = torch._inductor.aoti_load_package(path)
+    for rows in (6, 1, 0, 37):
+        x = randn(generator, rows, 4, scale=2.0).to(dtype)
+        same(loaded(x, *parameters), energy_and_forces(model, x), TOLERANCE[dtype])
+    energy, _ = loaded(torch.zeros(37, 4, dtype=dtype), *parameters)
+    assert bool((energy == 0.0).all())

@@ -160,3 +160,19 @@ class TestWhereItGoes:
             x = randn(generator, rows, 4, scale=2.0)
             same(graph(x), energy_and_forces(frozen, x), 1e-11)
         assert flat_graph(frozen, randn(generator, 4, 4)).code == graph.code
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    def test_ahead_of_time_package(self, dtype, generator, tmp_path):
+        model = network(hidden=()).to(dtype)
+        x = randn(generator, 37, 4, scale=2.0).to(dtype)
+        expected = energy_and_forces(model, x)
+        freeze(model)
+        graph = flat_graph(model, x[:6])
+        shapes = ({0: torch.export.Dim("rows", min=0, max=100000)},)
+        program = torch.export.export(graph, (x[:6],), dynamic_shapes=shapes)
+        path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+        loaded = torch._inductor.aoti_load_package(path)
+        same(loaded(x), expected, 1e-11 if dtype == torch.float64 else 1e-5)
+        energy, _ = loaded(torch.zeros(19, 4, dtype=dtype))
+        assert bool((energy == 0.0).all())
