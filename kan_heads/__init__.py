@@ -16,6 +16,7 @@ _HOMES = {
     "load": "kan_heads.loading",
     "refine": "kan_heads.kan",
     "replace_mlps": "kan_heads.swap",
+    "solve": "kan_heads.head",
 }
 
 __all__ = ["__version__", *_HOMES]

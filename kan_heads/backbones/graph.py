@@ -1,13 +1,18 @@
 """What models of the nequip framework have in common: their MLPs, wrappers and batches."""
 
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from kan_heads.data.structure import check_structure
+from kan_heads.errors import ModelError
 from kan_heads.swap import Adapter, MLPWeights, SwapConfig
 from kan_heads.swap.adapter import Scope
 from kan_heads.swap.stacks import read_stack
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _READOUT = "readout.mlp_module"
 
@@ -82,6 +87,37 @@ class GraphAdapter(Adapter):
             names = [name for name in graph.model_input_fields if name in batch]
             # The eager module: a compiled model calls its KANs from inside, unseen.
             graph.model({name: batch[name].to(device) for name in names})
+
+    def structure(self, model: torch.nn.Module, atoms: "Atoms") -> Dict[str, Tensor]:
+        """Returns a structure with the neighbours that the model needs."""
+        from ase import Atoms
+        from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
+
+        names = list(model.type_names)
+        check_structure(atoms, elements=names)
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        data = compute_neighborlist_(from_ase(bare), float(model.metadata["r_max"]))
+        types = [names.index(symbol) for symbol in bare.symbols]
+        data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor(types, dtype=torch.long)
+        return data
+
+    def energy(self, model: torch.nn.Module, structure: Dict[str, Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
+        """Evaluates what stands inside of the module that makes forces."""
+        from nequip.data import AtomicDataDict
+
+        inner = [m.func for m in model.modules() if type(m).__name__ == "ForceStressOutput"]
+        if not inner:
+            raise ModelError("the model has no energy whose forces nequip makes")
+        place = next(model.parameters()).device
+        data = {name: value.to(place) for name, value in structure.items()}
+        positions = data[AtomicDataDict.POSITIONS_KEY].detach().clone().requires_grad_(True)
+        strain = torch.zeros(3, 3, dtype=positions.dtype, device=place, requires_grad=True)
+        bend = 0.5 * (strain + strain.t())
+        data[AtomicDataDict.POSITIONS_KEY] = positions + positions @ bend
+        if AtomicDataDict.CELL_KEY in data:
+            cell = data[AtomicDataDict.CELL_KEY].reshape(3, 3)
+            data[AtomicDataDict.CELL_KEY] = (cell + cell @ bend).unsqueeze(0)
+        return inner[0](data)[AtomicDataDict.TOTAL_ENERGY_KEY].sum(), positions, strain
 
     def matches(self, path: str, pattern: str) -> bool:
         """Takes the path of the module around an MLP as well."""

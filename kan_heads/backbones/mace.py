@@ -1,13 +1,20 @@
 """MACE: one energy for each atom and head, from each readout."""
 
 import re
-from typing import Any, Dict, List, Mapping
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
 
 import torch
+from torch import Tensor
 
+from kan_heads.data.structure import check_structure
+from kan_heads.errors import DataError
+from kan_heads.global_state import default_dtype
 from kan_heads.mace.settings import MACEKANConfig
 from kan_heads.swap import Adapter, MLPWeights, SwapConfig, kans_of
 from kan_heads.swap.adapter import Scope
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 #: Modules whose outputs MACE only scales and sums: readouts of stock models, and those with KANs.
 _READOUT = re.compile(r"readouts\.\d+\.((stock\.)?linear(_2)?|kans\.\d+)")
@@ -75,3 +82,36 @@ class MACEAdapter(Adapter):
 
         frames = batch if isinstance(batch, (list, tuple)) else batch.to_data_list()
         return evaluate(model, frames)
+
+    def structure(self, model: torch.nn.Module, atoms: "Atoms") -> Any:
+        """Returns MACE's graph of a structure; ``atoms.info["head"]`` names its head if there are several."""
+        from ase import Atoms
+        from ase.data import chemical_symbols
+        from mace import data
+        from mace.tools.torch_geometric.batch import Batch
+        from mace.tools.utils import AtomicNumberTable
+
+        numbers = [int(z) for z in model.atomic_numbers]
+        check_structure(atoms, elements=[chemical_symbols[z] for z in numbers])
+        heads = list(getattr(model, "heads", None) or ["Default"])
+        head = str(atoms.info.get("head", heads[0] if len(heads) == 1 else "Default"))
+        if head not in heads:
+            raise DataError(
+                f"head {head!r} is none of the model's; set info['head'] to one of {', '.join(heads)}"
+            )
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        config = data.config_from_atoms(bare, data.KeySpecification(), head_name=head)
+        with default_dtype(next(model.parameters()).dtype):
+            graph = data.AtomicData.from_config(config, AtomicNumberTable(numbers), float(model.r_max), heads)
+        return Batch.from_data_list([graph]).to(next(model.parameters()).device)
+
+    def energy(self, model: torch.nn.Module, structure: Any) -> Tuple[Tensor, Tensor, Tensor]:
+        """Evaluates the model without forces, at strained positions and shifts of periodic images."""
+        data = structure.to_dict()
+        positions = data["positions"].detach().clone().requires_grad_(True)
+        strain = torch.zeros(3, 3, dtype=positions.dtype, device=positions.device, requires_grad=True)
+        bend = 0.5 * (strain + strain.t())
+        data["positions"] = positions + positions @ bend
+        data["shifts"] = data["shifts"] + data["shifts"] @ bend
+        data["cell"] = data["cell"] + data["cell"] @ bend
+        return model(data, training=True, compute_force=False)["energy"].sum(), positions, strain

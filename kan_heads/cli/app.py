@@ -6,7 +6,7 @@ import typer
 
 from kan_heads._version import __version__
 from kan_heads.cli import compile as compile_verb
-from kan_heads.cli import data, eam, lammps, migrate_mace, moved, patch, predict, speed
+from kan_heads.cli import data, eam, lammps, migrate_mace, moved, patch, predict, solve, speed
 from kan_heads.cli.running import OPTIONS, run_app
 
 app = typer.Typer(help="Kolmogorov-Arnold heads for machine-learned interatomic potentials.", **OPTIONS)
@@ -16,6 +16,7 @@ app.add_typer(lammps.app, name="lammps")
 app.add_typer(eam.app, name="eam")
 app.command("compile")(compile_verb.compile_)
 app.command("predict")(predict.predict)
+app.command("solve")(solve.solve)
 app.command("speed")(speed.speed)
 app.command("migrate-mace")(migrate_mace.migrate_mace)
 moved.add_to(app, data.app)

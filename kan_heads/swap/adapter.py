@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import fnmatch
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     ClassVar,
@@ -27,6 +28,9 @@ from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan import KAN
 from kan_heads.kan.config import unknown_name
 from kan_heads.swap.config import SwapConfig
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 #: Decides by module path and module whether an MLP is in a scope.
 Scope = Callable[[str, torch.nn.Module], bool]
@@ -138,6 +142,32 @@ class Adapter(abc.ABC):
     def run(self, model: torch.nn.Module, batch: Any) -> Any:
         """Evaluates a batch, as whoever trains the model holds it, so that hooks see every module."""
         return model(batch)
+
+    def structure(self, model: torch.nn.Module, atoms: "Atoms") -> Any:
+        """Returns a structure as :meth:`energy` takes it.
+
+        Args:
+            model: the model that it is for.
+            atoms: a structure of ASE; its labels are left out.
+
+        Raises:
+            ModelError: if the backbone cannot be given structures.
+            DataError: if the structure does not fit the model.
+        """
+        raise ModelError(f"models of {self.name} cannot be given structures of ASE here")
+
+    def energy(self, model: torch.nn.Module, structure: Any) -> Tuple[Tensor, Tensor, Tensor]:
+        """Evaluates the energy of one structure, so that it can be differentiated more than once.
+
+        Args:
+            model: any model that :meth:`fits`.
+            structure: what :meth:`structure` has returned.
+
+        Returns:
+            The energy in eV, a number; the positions that it depends on in Angstrom, shape ``(n_atoms, 3)``;
+            and a symmetric strain of positions and cell, zeros of shape ``(3, 3)``.
+        """
+        raise ModelError(f"models of {self.name} cannot be given structures of ASE here")
 
     def short_path(self, path: str) -> str:
         """Drops the wrappers in front of a module path."""
