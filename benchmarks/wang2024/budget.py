@@ -1,4 +1,4 @@
-"""Budgets: how many seeds, frames, epochs and steps a run has, see ``benchmarks/budgets``."""
+"""Budgets: how many seeds, frames, epochs and steps a run has, see the folder ``budgets``."""
 
 from __future__ import annotations
 

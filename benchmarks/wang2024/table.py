@@ -74,7 +74,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """A declared table, see ``benchmarks/tables``.
+    """A declared table, see the folder ``tables``.
 
     Args:
         number: its number in the paper.
