@@ -32,9 +32,9 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: bool = False)
     .. code-block:: python
 
         model = kan_heads.load("best.ckpt")
-        kans = [module for module in model.modules() if type(module).__name__ == "KAN"]
+        kans = kan_heads.swap.kans_of(model)  # by module path
 
-    The classes of a model from a package are copies of ours, which only their names tell.
+    The classes of a model from a package are copies of ours: compare them by name.
 
     Args:
         path: a checkpoint of ``nequip-train``, a package of ``nequip-package``, a ``.model`` of
