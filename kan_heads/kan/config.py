@@ -34,7 +34,7 @@ class KANConfig:
         extrapolation: what a B-spline does outside the grid: ``linear`` goes on with the slope at
             the end of the grid; ``zero`` fades to zero over ``order`` intervals, as efficient-kan
             does. Must stay ``None`` for other bases.
-        base: function of the base branch, see :data:`kan_heads.kan.layer.BASES`; ``None`` leaves
+        base: function of the base branch, see :data:`kan_heads.kan.layer.BASE_FUNCTIONS`; ``None`` leaves
             the branch out.
         zero_at_origin: subtract each basis function's value at 0, so that phi(0) = 0 exactly.
             Turning it off breaks the smooth decay of an energy at the cutoff.

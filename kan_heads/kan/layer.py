@@ -23,7 +23,7 @@ class ShiftedSoftplus(torch.nn.Module):
 
 
 #: Functions of the base branch. All are 0 at 0, so that the branch never moves phi(0).
-BASES = {
+BASE_FUNCTIONS = {
     "silu": torch.nn.SiLU,
     "identity": torch.nn.Identity,
     "gelu": torch.nn.GELU,
@@ -86,9 +86,9 @@ class KANLayer(Recorded, torch.nn.Module):
         self.coefficients = torch.nn.Parameter(torch.empty(shape))
         self.base = config.base
         if config.base is not None:
-            if config.base not in BASES:
-                raise unknown_name("base", config.base, BASES)
-            self.base_function = BASES[config.base]()
+            if config.base not in BASE_FUNCTIONS:
+                raise unknown_name("base", config.base, BASE_FUNCTIONS)
+            self.base_function = BASE_FUNCTIONS[config.base]()
             self.base_weight = torch.nn.Parameter(torch.empty(out_features, in_features))
         else:
             self.base_function = torch.nn.Identity()

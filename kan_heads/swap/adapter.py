@@ -38,8 +38,8 @@ class MLPWeights(NamedTuple):
     Args:
         weights: of each layer, first layer first, shape ``(out, in)``, every constant factor included.
         biases: of each layer, shape ``(out,)`` or ``None``; ``None`` if there are none at all.
-        nonlinearity: what stands between the layers, one of :data:`kan_heads.kan.layer.BASES`; ``None`` if
-            nothing does.
+        nonlinearity: what stands between the layers, one of :data:`kan_heads.kan.layer.BASE_FUNCTIONS`;
+            ``None`` if nothing does.
     """
 
     weights: List[Tensor]
