@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 #: ``training``: rows are trained. ``dynamics``: rows run in LAMMPS with the models of another table.
 #: ``literature``: rows of another table beside published ones. ``summary``: what the configurations are.

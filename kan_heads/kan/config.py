@@ -1,22 +1,13 @@
 """The options of a KAN: one strict, frozen record."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from typing import Any, Mapping, Optional, Tuple
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 
 EXTRAPOLATIONS = ("linear", "zero")
 UNITS = ("slope", "value")
-
-
-def unknown_name(what: str, found: object, valid: Iterable[str]) -> ConfigError:
-    """Builds the error for a name that does not exist, with the nearest one that does."""
-    valid = sorted(valid)
-    near = difflib.get_close_matches(str(found), valid, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return ConfigError(f"{what} {found!r} is unknown{hint}; valid: {', '.join(valid)}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.errors import ConfigError, unknown_name
+from kan_heads.kan.config import KANConfig
 from kan_heads.kan.layer import BASE_FUNCTIONS, KANLayer
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.kan.backends import choose
 from kan_heads.kan.bases import make_basis
-from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.kan.config import KANConfig
 from kan_heads.kan.state import Recorded
 
 

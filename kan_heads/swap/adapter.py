@@ -23,9 +23,8 @@ from typing import (
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError, ModelError
+from kan_heads.errors import ConfigError, ModelError, unknown_name
 from kan_heads.kan import KAN
-from kan_heads.kan.config import unknown_name
 from kan_heads.swap.config import SwapConfig
 
 #: Decides by module path and module whether an MLP is in a scope.
