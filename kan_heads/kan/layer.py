@@ -43,8 +43,8 @@ class KANLayer(Recorded, torch.nn.Module):
     .. math:: \varphi_{oi}(x) = b_{oi}\,\sigma(x) + \sum_j u_{ij} c_{oij} (\phi_j(x) - \phi_j(0))
 
     with a base function :math:`\sigma` (SiLU), a basis :math:`\phi_j` and units :math:`u_{ij}`, see
-    :attr:`KANConfig.units`. The layer works in eager mode, TorchScript, make_fx, torch.compile and
-    AOTInductor with the same operations, and under autocast in the precision of its parameters.
+    :attr:`KANConfig.units`. The layer is the same function in eager mode, TorchScript, make_fx,
+    torch.compile and AOTInductor, and works under autocast in the precision of its parameters.
 
     Args:
         in_features: number of inputs.
