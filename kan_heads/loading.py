@@ -31,8 +31,10 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: bool = False)
 
     .. code-block:: python
 
+        from kan_heads.swap import kans_of
+
         model = kan_heads.load("best.ckpt")
-        kans = kan_heads.swap.kans_of(model)  # by module path
+        kans = kans_of(model)  # by module path
 
     The classes of a model from a package are copies of ours: compare them by name.
 
