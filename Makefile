@@ -1,4 +1,4 @@
-# make demo, make test, make test-slow, make lint, make tables: each builds .venv when it is not there.
+# make demo, speed, ruthenium, tables, test, test-slow, lint: each builds .venv when it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

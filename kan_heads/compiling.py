@@ -12,9 +12,8 @@ from torch import Tensor
 
 from kan_heads._compat import load_aotinductor
 from kan_heads.compile_gate import COMPARED, compare, energy_shifts
-from kan_heads.errors import ConfigError, DataError, ModelError, first_line, known_cause
+from kan_heads.errors import ConfigError, DataError, ModelError, first_line, known_cause, unknown_name
 from kan_heads.global_state import nequip_state
-from kan_heads.kan.config import unknown_name
 from kan_heads.kan.freeze import FreezeReport, freeze
 from kan_heads.loading import check_device
 from kan_heads.quiet import quiet

@@ -4,8 +4,10 @@ The command line prints them without a traceback and exits with status 2; as a l
 ordinary exceptions.
 """
 
+import difflib
 import os
 import sys
+from collections.abc import Iterable
 
 
 class KanHeadsError(Exception):
@@ -45,6 +47,14 @@ class ModelError(KanHeadsError):
 
 class NoNumberError(ModelError):
     """A model answers with NaN or an infinite number."""
+
+
+def unknown_name(what: str, found: object, valid: Iterable[str]) -> ConfigError:
+    """Builds the error for a name that does not exist, with the nearest one that does."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(str(found), valid, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return ConfigError(f"{what} {found!r} is unknown{hint}; valid: {', '.join(valid)}")
 
 
 def first_line(error: BaseException, limit: int = 200, with_item: bool = False) -> str:

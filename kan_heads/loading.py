@@ -31,10 +31,12 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: bool = False)
 
     .. code-block:: python
 
-        model = kan_heads.load("best.ckpt")
-        kans = [module for module in model.modules() if type(module).__name__ == "KAN"]
+        from kan_heads.swap import kans_of
 
-    The classes of a model from a package are copies of ours, which only their names tell.
+        model = kan_heads.load("best.ckpt")
+        kans = kans_of(model)  # by module path
+
+    The classes of a model from a package are copies of ours: compare them by name.
 
     Args:
         path: a checkpoint of ``nequip-train``, a package of ``nequip-package``, a ``.model`` of

@@ -13,9 +13,8 @@ import torch
 from benchmarks.an2025 import features, graphs, models, training
 from benchmarks.an2025.dataset import Split, Structures
 from benchmarks.an2025.features import PCA, Targets
-from kan_heads.errors import DataError
+from kan_heads.errors import DataError, unknown_name
 from kan_heads.global_state import default_dtype
-from kan_heads.kan.config import unknown_name
 
 _SMEARING = (1.8, 3.3, 0.1)  # Å; lengths of the graph's edges lie between
 

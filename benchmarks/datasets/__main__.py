@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kan_heads.cli.running import run_app
+from kan_heads.cli.running import OPTIONS, run_app
 
-app = typer.Typer(help="List, fetch and prepare the data sets of the papers.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and prepare the data sets of the papers.", **OPTIONS)
 
 Name = Annotated[str, typer.Argument(help="Data set; 'python -m benchmarks.datasets list' shows them.")]
 

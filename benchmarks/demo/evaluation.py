@@ -126,8 +126,9 @@ def learned_functions(calculator: Calculator, frames: Sequence[Atoms], count: in
     """
     import torch
 
-    # By name: the class in a packaged model is a copy.
-    kans = [m for m in calculator.model.modules() if type(m).__name__ == "KAN"]
+    from kan_heads.swap import kans_of
+
+    kans = list(kans_of(calculator.model).values())
     if not kans:
         raise ModelError("the model holds no KAN; its configuration needs a kan: section")
     layer = kans[-1].layers[0]

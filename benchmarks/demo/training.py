@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.demo.records import finish_record, read_json, read_record, start_record, write_json
 from benchmarks.programs import run_program
+from kan_heads.data.folder import digest
 from kan_heads.errors import ModelError
 from kan_heads.machine import machine
 
@@ -123,8 +124,7 @@ def compile_model(run: Run, force: bool = False) -> tuple[Path, float]:
     import torch
 
     target, note = run.folder / "kan.nequip.pt2", run.folder / "compile.json"
-    digest = hashlib.sha256(run.checkpoint.read_bytes()).hexdigest()
-    about = {"checkpoint_sha256": digest, "torch": torch.__version__}
+    about = {"checkpoint_sha256": digest(run.checkpoint), "torch": torch.__version__}
     old = read_json(note)
     if not force and target.is_file() and all(old.get(k) == v for k, v in about.items()):
         return target, old["seconds"]

@@ -8,6 +8,7 @@ other programs do not disturb it. The record and the picture are written to benc
 core, less than 9 GB.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -134,6 +135,8 @@ def draw(record: dict, path: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
+    program = "python -m benchmarks.etgnn.memory"
+    argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     record = measure(choose_system(("sio2", "cristobalite")))
     record["fit"] = fit(record["points"])

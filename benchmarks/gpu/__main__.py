@@ -50,6 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device here; rehearse with --device cpu --small")
+    _register_backbones()
     log = Log(options.minutes, options.device, options.out)
     _end_in_any_case(log)
     log.attempt("run", "settings of nequip", _set_state)
@@ -62,6 +63,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _run(log, Path(folder), options.workers, options.small, options.only or [""])
     print(f"\n{summary(log.rows)}", flush=True)
+
+
+def _register_backbones() -> None:
+    """Names the adapters: entry points belong to an installation, which need not be on this machine."""
+    from kan_heads.backbones.allegro import AllegroAdapter
+    from kan_heads.backbones.mace import MACEAdapter
+    from kan_heads.swap import register_adapter
+
+    register_adapter(AllegroAdapter)
+    register_adapter(MACEAdapter)
 
 
 def _set_state() -> None:

@@ -7,6 +7,7 @@ minutes each. Its record is written to benchmarks/mace_finetune when it ends; ru
 repeated. The model to start from has seen the same frames for 8 epochs.
 """
 
+import argparse
 import json
 import pathlib
 import shutil
@@ -75,6 +76,8 @@ def train(name: str, row: str, **options: Any) -> dict:
 
 def main() -> None:
     """Trains what is missing and prints the table."""
+    program = "python -m benchmarks.mace_finetune"
+    argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0]).parse_args()
     prepare("carbon", DATA, mace=True)
     train(FIRST, "carbon-mlp", seed=1111)
     few = {"seed": 1, "max_num_epochs": 4}

@@ -23,10 +23,11 @@ from benchmarks.speed.cases import ModelCase
 from benchmarks.speed.config import ModelSpeedConfig
 from benchmarks.speed.models import Pair, choose_system
 from kan_heads.mace.arguments import add_arguments, settings_from
-from kan_heads.mace.models import ScaleShiftMACE, kans_of, to_kan
+from kan_heads.mace.calibration import calibrate
+from kan_heads.mace.models import ScaleShiftMACE, to_kan
 from kan_heads.mace.settings import MACEKANConfig
-from kan_heads.mace.training import calibrate
 from kan_heads.speed.timing import Step
+from kan_heads.swap import kans_of
 
 #: Frames of the batch, and atoms of each.
 FRAMES, ATOMS = 2, 64

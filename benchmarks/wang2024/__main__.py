@@ -9,7 +9,7 @@ import typer
 
 from benchmarks import find_configs
 from kan_heads.cli.running import OPTIONS, run_app
-from kan_heads.errors import ConfigError, ModelError
+from kan_heads.errors import ConfigError, ModelError, unknown_name
 
 if TYPE_CHECKING:
     from benchmarks.wang2024.budget import Budget
@@ -56,7 +56,6 @@ def run(
     from benchmarks.wang2024 import run as bench
     from benchmarks.wang2024.folders import Folders
     from benchmarks.wang2024.jobs import jobs_of
-    from kan_heads.kan.config import unknown_name
 
     if executor not in bench.EXECUTORS:
         raise unknown_name("--executor", executor, bench.EXECUTORS)
@@ -125,7 +124,6 @@ def report(
 def _load(folder: Path, tables: str | None, budget: str) -> tuple[dict[int, Table], Budget]:
     from benchmarks.wang2024.budget import load_budget
     from benchmarks.wang2024.table import load_tables
-    from kan_heads.kan.config import unknown_name
 
     known = load_tables(folder)
     numbers = _numbers("--tables", tables) or list(known)

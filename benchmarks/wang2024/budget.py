@@ -1,4 +1,4 @@
-"""Budgets: how many seeds, frames, epochs and steps a run has, see ``benchmarks/budgets``."""
+"""Budgets: how many seeds, frames, epochs and steps a run has, see the folder ``budgets``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.wang2024.table import read_yaml
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 #: ``training``: rows are trained. ``dynamics``: rows run in LAMMPS with the models of another table.
 #: ``literature``: rows of another table beside published ones. ``summary``: what the configurations are.
@@ -74,7 +73,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """A declared table, see ``benchmarks/tables``.
+    """A declared table, see the folder ``tables``.
 
     Args:
         number: its number in the paper.

@@ -10,7 +10,7 @@ import typer
 
 from kan_heads.cli import eam_md
 from kan_heads.cli.options import given, names_options
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from kan_heads.eam.data import Frame
@@ -88,7 +88,6 @@ def train(
     from kan_heads.eam.fitting import fit_potential
     from kan_heads.eam.training import FitConfig
     from kan_heads.elastic import GPA
-    from kan_heads.kan.config import unknown_name
     from kan_heads.lammps.config import check_output
     from kan_heads.locks import claimed
 

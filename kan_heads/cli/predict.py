@@ -9,7 +9,7 @@ import typer
 
 from kan_heads.cli.stage import stage
 from kan_heads.cli.tensors import Screen
-from kan_heads.errors import ConfigError, KanHeadsError, ModelError
+from kan_heads.errors import ConfigError, KanHeadsError, ModelError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,8 +100,6 @@ def _format(out: str, wanted: str | None) -> str:
     if wanted is None:
         raise ConfigError(f"--out {out}: the name says no format; call it *.extxyz or BORN, or add --format")
     if wanted.lower() not in FORMATS:
-        from kan_heads.kan.config import unknown_name
-
         raise unknown_name("--format", wanted, FORMATS)
     return wanted.lower()
 

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kan_heads.errors import ConfigError, SettingError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, SettingError, unknown_name
 
 KINDS = ("eam", "pair")
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from ase import Atoms

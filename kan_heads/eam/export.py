@@ -11,8 +11,7 @@ from kan_heads.eam.lammps_files import Export
 from kan_heads.eam.potential import Potential
 from kan_heads.eam.setfl import write_setfl
 from kan_heads.eam.table import write_overlay, write_table
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -5,8 +5,7 @@ from typing import Optional
 
 from nequip.data import _key_registry, register_fields
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 KINDS = {"atom": "node", "crystal": "graph"}
 

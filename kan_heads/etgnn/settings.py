@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import unknown_name
+from kan_heads.errors import ConfigError, unknown_name
 
 ACTIVATIONS = ("elu", "gelu", "mish", "silu", "tanh")
 CUTOFFS = ("cosine", "polynomial")

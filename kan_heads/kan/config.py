@@ -1,22 +1,13 @@
 """The options of a KAN: one strict, frozen record."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from typing import Any, Mapping, Optional, Tuple
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 
 EXTRAPOLATIONS = ("linear", "zero")
 UNITS = ("slope", "value")
-
-
-def unknown_name(what: str, found: object, valid: Iterable[str]) -> ConfigError:
-    """Builds the error for a name that does not exist, with the nearest one that does."""
-    valid = sorted(valid)
-    near = difflib.get_close_matches(str(found), valid, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return ConfigError(f"{what} {found!r} is unknown{hint}; valid: {', '.join(valid)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +25,7 @@ class KANConfig:
         extrapolation: what a B-spline does outside the grid: ``linear`` goes on with the slope at
             the end of the grid; ``zero`` fades to zero over ``order`` intervals, as efficient-kan
             does. Must stay ``None`` for other bases.
-        base: function of the base branch, see :data:`kan_heads.kan.layer.BASES`; ``None`` leaves
+        base: function of the base branch, see :data:`kan_heads.kan.layer.BASE_FUNCTIONS`; ``None`` leaves
             the branch out.
         zero_at_origin: subtract each basis function's value at 0, so that phi(0) = 0 exactly.
             Turning it off breaks the smooth decay of an energy at the cutoff.

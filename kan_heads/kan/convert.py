@@ -7,9 +7,9 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import KANConfig, unknown_name
-from kan_heads.kan.layer import BASES, KANLayer
+from kan_heads.errors import ConfigError, unknown_name
+from kan_heads.kan.config import KANConfig
+from kan_heads.kan.layer import BASE_FUNCTIONS, KANLayer
 
 
 def with_base(config: KANConfig, base: Optional[str]) -> KANConfig:
@@ -37,8 +37,8 @@ def plan_of_mlp(
         raise ConfigError(f"from_mlp: {found}; give at least one weight, and one bias or None for each")
     biases = [None] * len(weights) if biases is None else list(biases)
     nonlinearity = "identity" if nonlinearity is None else nonlinearity
-    if nonlinearity not in BASES:
-        raise unknown_name("nonlinearity", nonlinearity, BASES)
+    if nonlinearity not in BASE_FUNCTIONS:
+        raise unknown_name("nonlinearity", nonlinearity, BASE_FUNCTIONS)
     dims = [weights[0].shape[1]] + [weight.shape[0] for weight in weights]
     for before, after in itertools.pairwise(weights):
         if before.shape[0] != after.shape[1]:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.kan.backends import choose
 from kan_heads.kan.bases import make_basis
-from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.kan.config import KANConfig
 from kan_heads.kan.state import Recorded
 
 
@@ -23,7 +23,7 @@ class ShiftedSoftplus(torch.nn.Module):
 
 
 #: Functions of the base branch. All are 0 at 0, so that the branch never moves phi(0).
-BASES = {
+BASE_FUNCTIONS = {
     "silu": torch.nn.SiLU,
     "identity": torch.nn.Identity,
     "gelu": torch.nn.GELU,
@@ -43,8 +43,8 @@ class KANLayer(Recorded, torch.nn.Module):
     .. math:: \varphi_{oi}(x) = b_{oi}\,\sigma(x) + \sum_j u_{ij} c_{oij} (\phi_j(x) - \phi_j(0))
 
     with a base function :math:`\sigma` (SiLU), a basis :math:`\phi_j` and units :math:`u_{ij}`, see
-    :attr:`KANConfig.units`. The layer works in eager mode, TorchScript, make_fx, torch.compile and
-    AOTInductor with the same operations, and under autocast in the precision of its parameters.
+    :attr:`KANConfig.units`. The layer is the same function in eager mode, TorchScript, make_fx,
+    torch.compile and AOTInductor, and works under autocast in the precision of its parameters.
 
     Args:
         in_features: number of inputs.
@@ -86,9 +86,9 @@ class KANLayer(Recorded, torch.nn.Module):
         self.coefficients = torch.nn.Parameter(torch.empty(shape))
         self.base = config.base
         if config.base is not None:
-            if config.base not in BASES:
-                raise unknown_name("base", config.base, BASES)
-            self.base_function = BASES[config.base]()
+            if config.base not in BASE_FUNCTIONS:
+                raise unknown_name("base", config.base, BASE_FUNCTIONS)
+            self.base_function = BASE_FUNCTIONS[config.base]()
             self.base_weight = torch.nn.Parameter(torch.empty(out_features, in_features))
         else:
             self.base_function = torch.nn.Identity()

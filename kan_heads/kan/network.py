@@ -95,7 +95,8 @@ class KAN(Freezable, torch.nn.Module):
         Args:
             weights: :math:`W_l`, each of shape ``(out, in)``, first layer first.
             biases: :math:`b_l`, each of shape ``(out,)`` or ``None``; needs ``zero_at_origin: false``.
-            nonlinearity: name of :math:`\sigma`, one of :data:`BASES`; ``None`` if there is none.
+            nonlinearity: name of :math:`\sigma`, one of :data:`kan_heads.kan.layer.BASE_FUNCTIONS`; ``None``
+                if there is none.
             config: options of the basis; ``base`` is chosen here.
 
         Raises:

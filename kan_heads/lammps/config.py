@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.lammps.names import PATTERNS, check_name
 
 ENSEMBLES = ("nvt", "nve", "npt")
@@ -166,6 +166,4 @@ def check_output(option: str, path: str, inputs: tuple[str, ...] = ()) -> None:
 
 def _check_name(option: str, name: Any, valid: tuple[str, ...]) -> None:
     if name is not None and name not in valid:
-        from kan_heads.kan.config import unknown_name
-
         raise unknown_name(option, name, valid)

@@ -15,12 +15,11 @@ from kan_heads.errors import ModelError
 from kan_heads.mace import epochs, readouts, sites
 from kan_heads.mace.messages import speak_in_one_line
 from kan_heads.mace.settings import MACEKANConfig
-from kan_heads.swap import kans_of
 
 speak_in_one_line()
 
 
-__all__ = ["ScaleShiftMACE", "kans_of", "record_of", "restore", "to_kan"]
+__all__ = ["ScaleShiftMACE", "record_of", "restore", "to_kan"]
 
 
 @readouts.serve

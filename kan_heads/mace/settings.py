@@ -4,8 +4,8 @@ import dataclasses
 import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from kan_heads.errors import ConfigError
-from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.errors import ConfigError, unknown_name
+from kan_heads.kan.config import KANConfig
 from kan_heads.kan.layer import KANLayer, unused_generator
 from kan_heads.swap.config import SwapConfig
 

@@ -11,7 +11,8 @@ import torch
 from kan_heads.errors import ConfigError
 from kan_heads.mace.arguments import check_without_kan, settings_from
 from kan_heads.mace.calibration import calibrate, calibration_frames
-from kan_heads.mace.models import ScaleShiftMACE, kans_of, record_of, restore, to_kan
+from kan_heads.mace.models import ScaleShiftMACE, record_of, restore, to_kan
+from kan_heads.swap import kans_of
 
 
 def configure(

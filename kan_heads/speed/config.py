@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.speed.cases import BLOCK_CASES, BlockCase, Shape
 
 if TYPE_CHECKING:
@@ -130,7 +130,6 @@ class SpeedConfig(TimingConfig):
 
 
 def _check_names(option: str, found: Iterable[str] | None, valid: Iterable[str]) -> None:
-    from kan_heads.kan.config import unknown_name
 
     for name in found or ():
         if name not in valid:

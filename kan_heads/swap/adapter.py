@@ -24,9 +24,8 @@ from typing import (
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError, ModelError
+from kan_heads.errors import ConfigError, ModelError, unknown_name
 from kan_heads.kan import KAN
-from kan_heads.kan.config import unknown_name
 from kan_heads.swap.config import SwapConfig
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class MLPWeights(NamedTuple):
     Args:
         weights: of each layer, first layer first, shape ``(out, in)``, every constant factor included.
         biases: of each layer, shape ``(out,)`` or ``None``; ``None`` if there are none at all.
-        nonlinearity: what stands between the layers, one of :data:`kan_heads.kan.layer.BASES`; ``None`` if
-            nothing does.
+        nonlinearity: what stands between the layers, one of :data:`kan_heads.kan.layer.BASE_FUNCTIONS`;
+            ``None`` if nothing does.
     """
 
     weights: List[Tensor]

@@ -3,9 +3,8 @@
 import dataclasses
 from typing import Any, Mapping, Optional, Tuple, Union
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.kan import KANConfig, basis_names
-from kan_heads.kan.config import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,8 @@ def replace_mlps(
             ``torch.nn.Sequential`` of linear maps and activations are its MLPs.
         scope: the name of a scope, or module paths, which may hold shell-style wildcards; ``None`` leaves it
             to ``kan``.
-        kan: options of the layers, or a whole ``kan:`` section of a YAML file, see :class:`SwapConfig`.
+        kan: options of the layers, or a whole ``kan:`` section of a YAML file, see
+            :class:`kan_heads.swap.SwapConfig`.
         keep_function: start from the trained MLPs instead of new random weights.
         adapter: what knows the model; found by :func:`kan_heads.swap.adapter_of` if ``None``.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from kan_heads.eam import EAMConfig, load_potential
 from kan_heads.eam.batch import make_batch
@@ -90,7 +90,7 @@ def test_no_open_structure_of_ruthenium_lies_below_the_crystal(ruthenium):
 
 
 def test_expansion_follows_from_free_energies(ruthenium):
-    pytest.importorskip("phonopy", reason="needs the extra [ru]")
+    pytest.importorskip("phonopy", reason="needs the extra [eam]")
     from kan_heads.eam.quasiharmonic import hcp_expansion
 
     crystal = equilibrium_hcp(ruthenium, 2.71, 4.28)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("typer", reason="needs the extra [cli]")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk

@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-pytest.importorskip("ase", reason="needs the extra [ru]")
+pytest.importorskip("ase", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("ase", reason="needs the extra [ru]")
+pytest.importorskip("ase", reason="needs the extra [eam]")
 
 from ase.units import Bohr, _e, _eps0
 

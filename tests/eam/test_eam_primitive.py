@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("ase", reason="needs the extra [ru]")
-pytest.importorskip("matscipy", reason="needs the extra [ru]")
+pytest.importorskip("ase", reason="needs the extra [eam]")
+pytest.importorskip("matscipy", reason="needs the extra [eam]")
 
 from ase import Atoms
 from ase.build import bulk, fcc111, hcp0001, make_supercell

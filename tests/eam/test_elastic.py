@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("ase", reason="needs the extra [ru]")
+pytest.importorskip("ase", reason="needs the extra [eam]")
 
 from ase.build import bulk
 from ase.calculators.emt import EMT

@@ -6,7 +6,7 @@ from kan_reference import SETTINGS
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KANConfig, KANLayer
-from kan_heads.kan.layer import BASES as BASE_FUNCTIONS
+from kan_heads.kan.layer import BASE_FUNCTIONS
 
 WRONG = [
     ({"gridsize": 8}, r"'gridsize' is unknown \(did you mean 'grid_size'\?\); valid: .*order"),

@@ -8,7 +8,7 @@ from kan_reference import BASES, energy_and_forces, pairwise, randn
 
 from kan_heads.errors import ConfigError
 from kan_heads.kan import KAN, KANConfig
-from kan_heads.kan.layer import BASES as BASE_FUNCTIONS
+from kan_heads.kan.layer import BASE_FUNCTIONS
 
 WIDTHS = {1: [6, 2], 2: [6, 5, 1], 3: [6, 5, 4, 2]}
 # Elementwise: inputs of up to 100 cancel in sums of six.

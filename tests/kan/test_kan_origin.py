@@ -8,7 +8,7 @@ from kan_reference import BASES, SETTINGS, pairwise, random_ranges, small_layer
 
 from kan_heads.global_state import default_dtype
 from kan_heads.kan import KAN, KANConfig, KANLayer
-from kan_heads.kan.layer import BASES as BASE_FUNCTIONS
+from kan_heads.kan.layer import BASE_FUNCTIONS
 
 DTYPES = (torch.float32, torch.float64)
 GRIDS = {

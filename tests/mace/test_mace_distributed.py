@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DistributedSampler
 from kan_heads.mace.models import to_kan
 from kan_heads.mace.settings import MACEKANConfig
-from kan_heads.mace.training import calibrate
+from kan_heads.mace.calibration import calibrate
 
 out, rendezvous, rank, world = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 torch.set_default_dtype(torch.float64)

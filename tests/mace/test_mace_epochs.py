@@ -13,10 +13,10 @@ from mace.tools import torch_geometric
 from torch.utils.data import ConcatDataset
 from torch_ema import ExponentialMovingAverage
 
+from kan_heads.mace.calibration import calibrate, calibration_frames
 from kan_heads.mace.epochs import off_grid
-from kan_heads.mace.models import kans_of
-from kan_heads.mace.training import calibrate, calibration_frames
 from kan_heads.patching import State, diff, find_installation
+from kan_heads.swap import kans_of
 
 pytestmark = pytest.mark.usefixtures("double")
 HEADS = ("a", "b")

@@ -16,9 +16,10 @@ from programs import run
 
 from kan_heads.errors import ModelError
 from kan_heads.mace import readouts
-from kan_heads.mace.models import ScaleShiftMACE, kans_of, to_kan
+from kan_heads.mace.calibration import calibrate
+from kan_heads.mace.models import ScaleShiftMACE, to_kan
 from kan_heads.mace.settings import MACEKANConfig
-from kan_heads.mace.training import calibrate
+from kan_heads.swap import kans_of
 
 SETTINGS = [
     {"preset": "recommended"},

@@ -12,8 +12,10 @@ from torch.utils.data import ConcatDataset
 from kan_heads.errors import ConfigError, ModelError
 from kan_heads.kan import KAN
 from kan_heads.mace.arguments import add_arguments
-from kan_heads.mace.models import ScaleShiftMACE, kans_of
-from kan_heads.mace.training import calibrate, calibration_frames, configure
+from kan_heads.mace.calibration import calibrate, calibration_frames
+from kan_heads.mace.models import ScaleShiftMACE
+from kan_heads.mace.training import configure
+from kan_heads.swap import kans_of
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -16,9 +16,9 @@ from benchmarks.speed.cases import MODEL_CASES
 from benchmarks.speed.config import ModelSpeedConfig
 from benchmarks.speed.mace_models import ATOMS, FRAMES, build_models, read_frames, training_options
 from benchmarks.speed.models import MODEL_PHASES, Pair, measure
-from kan_heads.mace.models import kans_of
 from kan_heads.progress import Progress
 from kan_heads.speed.recorder import Recorder
+from kan_heads.swap import kans_of
 
 TINY = (
     "--num_channels=4 --max_L=1 --max_ell=1 --correlation=2 --num_radial_basis=4 --radial_MLP=[8] "

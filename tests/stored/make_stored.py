@@ -166,7 +166,7 @@ def mace(folder):
 
     from kan_heads.global_state import default_dtype
     from kan_heads.kan.grid import inputs_seen
-    from kan_heads.mace.models import kans_of
+    from kan_heads.swap import kans_of
 
     results, state = {}, None
     with default_dtype(torch.float64):

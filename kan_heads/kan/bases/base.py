@@ -38,7 +38,8 @@ class Basis(torch.nn.Module):
     closed_derivatives: ClassVar[bool] = False
     #: Width of the range where the functions bend, in widths of the grid; refinement fits them there.
     reach: ClassVar[float] = 1.0
-    #: What a configuration calls it; :func:`make_basis` sets it for bases of other packages.
+    #: What a configuration calls it; :func:`kan_heads.kan.bases.make_basis` sets it for
+    #: bases of other packages.
     name: str = ""
     n_basis: int
 

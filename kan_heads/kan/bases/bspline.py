@@ -6,10 +6,10 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.kan.bases.base import ANCHORED, Basis
 from kan_heads.kan.bases.bspline_flat import bounded, cardinal_pieces, live_values, place_live, select_live
-from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig, unknown_name
+from kan_heads.kan.config import EXTRAPOLATIONS, KANConfig
 
 # Where the flat form is unrolled. With more functions compiling takes minutes; sums over few features
 # are unrolled by inductor itself, which repeats all of it for each feature.

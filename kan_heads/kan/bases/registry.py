@@ -4,13 +4,13 @@ import functools
 import importlib.metadata
 from typing import Callable, Dict, List, Type
 
-from kan_heads.errors import ConfigError
+from kan_heads.errors import ConfigError, unknown_name
 from kan_heads.kan.bases.base import Basis
 from kan_heads.kan.bases.bspline import BSplineBasis
 from kan_heads.kan.bases.chebyshev import ChebyshevBasis
 from kan_heads.kan.bases.fourier import FourierBasis
 from kan_heads.kan.bases.gaussian import GaussianBasis
-from kan_heads.kan.config import KANConfig, unknown_name
+from kan_heads.kan.config import KANConfig
 
 #: Entry points of this group name bases of other packages, see docs/new-basis.md.
 GROUP = "kan_heads.bases"
