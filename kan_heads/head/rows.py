@@ -99,7 +99,7 @@ def rows_of(
     result = {}
     if "energy" in labels:
         row = torch.cat([e.values(x, w) for e, x, w in zip(ends, inputs, weights, strict=True)]) / n
-        residual = (float(labels["energy"]) - float(energy)) / n
+        residual = (float(labels["energy"]) - float(energy.detach())) / n
         result["energy"] = Rows(row[None].cpu(), torch.tensor([residual], dtype=torch.float64), 1)
     wants_forces = "forces" in labels and n_directions > 0
     wants_stress = "stress" in labels and atoms.cell.rank == 3
