@@ -75,9 +75,23 @@ def neighbours(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.
     Returns:
         First atoms, second atoms and distances in Å, each of shape ``(n_pairs,)``; each pair in both orders.
     """
+    if not atoms.pbc.any():
+        return _neighbours_in_space(atoms.positions, cutoff)
     from matscipy.neighbours import neighbour_list
 
     return neighbour_list("ijd", boxed(atoms), float(cutoff))
+
+
+def _neighbours_in_space(positions: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Does it by a tree, since cells would fill the room between atoms that are far apart."""
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(positions).query_pairs(float(cutoff), output_type="ndarray")  # (n_pairs / 2, 2)
+    first, second = np.concatenate([pairs, pairs[:, ::-1]]).T
+    distances = np.linalg.norm(positions[second] - positions[first], axis=1)
+    kept = np.flatnonzero(distances < cutoff)
+    order = kept[np.lexsort((second[kept], first[kept]))]
+    return first[order], second[order], distances[order]
 
 
 def is_free_atom(atoms: Atoms, cutoff: float) -> bool:

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.datasets import prepare
-from benchmarks.datasets import prepare as _prepare_function
+from kan_heads.data import folder
 from kan_heads.errors import ConfigError, DataError
-
-module = sys.modules[_prepare_function.__module__]
 
 
 def tree(folder):
@@ -156,7 +154,7 @@ def test_an_exception_mid_way_keeps_the_old_output(tiny, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_write_record", fail)
+    monkeypatch.setattr(folder, "_write_record", fail)
     with pytest.raises(DataError, match="No space left"):
         prepare("tiny", out, 5, 2, 1)
     assert tree(out) == good
@@ -169,6 +167,7 @@ def test_kill_9_mid_way_leaves_no_output_and_a_rerun_works(tiny, tmp_path):
         """
         import importlib, sys, time
         from benchmarks.datasets import registry, sources
+        from kan_heads.data import folder
         p = importlib.import_module("benchmarks.datasets.prepare")
         registry.DATASETS["tiny"] = registry.Dataset("tiny", "", (registry.DataFile("tiny/tiny.extxyz"),), 30,
             (20, 6, 4), ("energy", "forces"), False, "", "", "")
@@ -176,7 +175,7 @@ def test_kill_9_mid_way_leaves_no_output_and_a_rerun_works(tiny, tmp_path):
         def hang(*args):
             print("written", flush=True)
             time.sleep(60)
-        p._write_record = hang
+        folder._write_record = hang
         p.prepare("tiny", sys.argv[1])
         """
     )

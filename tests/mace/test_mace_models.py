@@ -93,6 +93,7 @@ def test_readout_with_biases(double):
     assert mace_models.difference(a, mace_models.predict(extract_model(model), mace_models.crystal())) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
 def test_scripted_as_mace_does_it_for_lammps(settings, dtype):
     model = mace_models.kan(settings)
