@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kan_heads.data.structure import check_structure
 from kan_heads.errors import ModelError
+from kan_heads.global_state import default_dtype
 from kan_heads.swap import Adapter, MLPWeights, SwapConfig
 from kan_heads.swap.adapter import Scope
 from kan_heads.swap.stacks import read_stack
@@ -96,7 +97,8 @@ class GraphAdapter(Adapter):
         names = list(model.type_names)
         check_structure(atoms, elements=names)
         bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        data = compute_neighborlist_(from_ase(bare), float(model.metadata["r_max"]))
+        with default_dtype(torch.float64):  # as nequip's own programs do, whatever the model's precision
+            data = compute_neighborlist_(from_ase(bare), float(model.metadata["r_max"]))
         types = [names.index(symbol) for symbol in bare.symbols]
         data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor(types, dtype=torch.long)
         return data
@@ -117,7 +119,9 @@ class GraphAdapter(Adapter):
         if AtomicDataDict.CELL_KEY in data:
             cell = data[AtomicDataDict.CELL_KEY].reshape(3, 3)
             data[AtomicDataDict.CELL_KEY] = (cell + cell @ bend).unsqueeze(0)
-        return inner[0](data)[AtomicDataDict.TOTAL_ENERGY_KEY].sum(), positions, strain
+        with default_dtype(torch.float64):
+            energy = inner[0](data)[AtomicDataDict.TOTAL_ENERGY_KEY].sum()
+        return energy, positions, strain
 
     def matches(self, path: str, pattern: str) -> bool:
         """Takes the path of the module around an MLP as well."""
