@@ -115,8 +115,8 @@ def test_the_essentials_come_when_they_are_asked_for():
         "import sys, kan_heads\n"
         "assert not {'torch', 'numpy', 'nequip', 'mace'} & set(sys.modules)\n"
         "names = dir(kan_heads)\n"
-        "from kan_heads import KAN, KANConfig, KANLayer, calibrate, load, refine, replace_mlps\n"
-        "wanted = 'KAN KANConfig KANLayer calibrate load refine replace_mlps __version__'.split()\n"
+        "from kan_heads import KAN, KANConfig, KANLayer, calibrate, load, refine, replace_mlps, solve\n"
+        "wanted = 'KAN KANConfig KANLayer calibrate load refine replace_mlps solve __version__'.split()\n"
         "assert set(wanted) == set(kan_heads.__all__) and set(wanted) <= set(names)\n"
         "assert not {'nequip', 'mace', 'ase', 'scipy'} & set(sys.modules)\n"
     )
