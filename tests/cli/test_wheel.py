@@ -167,7 +167,7 @@ def test_eam(site):
     site("eam", "plot", "ru.json", "--out", "functions.png")
     assert (site.work / "functions.png").stat().st_size > 10_000
     ase.io.write(site.work / "ru.cif", bulk("Ru"))
-    assert "C11" in site("eam", "elastic", "ru.json", "ru.cif").stdout
+    assert "bulk 343" in site("eam", "elastic", "ru.json", "ru.cif").stdout
     site("eam", "export", "ru.json", "--out", "Ru.eam.alloy")
     assert "Ru" in (site.work / "Ru.eam.alloy").read_text()
 
