@@ -205,7 +205,7 @@ def test_a_run_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path
     done = bench(folder, "--jobs=2")
     assert done.returncode == 2
     assert f"{MLP}: failed: nequip-train failed: ValueError: Invalid learning rate: -1" in done.stderr
-    assert f"kan-heads: error: 1 of 2 runs failed: {MLP}" in done.stderr
+    assert f"benchmarks.wang2024: error: 1 of 2 runs failed: {MLP}" in done.stderr
     assert list(read_records(folder / "records")) == [KAN]
 
 
