@@ -30,7 +30,7 @@ def test_session_as_written(tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     bin_folder = pathlib.Path(sys.executable).parent
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{bin_folder}:{os.environ['PATH']}"}
-    environment["PYTHONPATH"] = str(README.parent)  # as in the clone, where it is to be run
+    environment["PYTHONPATH"] = str(ROOT)  # as in the clone, where it is to be run
     (shell,) = blocks("sh")
     (python,) = blocks("python")
     said = []
