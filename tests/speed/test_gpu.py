@@ -40,12 +40,12 @@ def test_what_takes_too_long_is_interrupted_also_inside_another_attempt():
     log = Log(1.0, "cpu", None)
 
     def outer() -> None:
-        log.attempt("part", "inner", lambda: _wait(5.0), most=0.2)
-        _wait(5.0)
+        log.attempt("part", "inner", lambda: _wait(60.0), most=0.2)
+        _wait(60.0)
 
     began = time.monotonic()
     log.attempt("part", "outer", outer, most=0.6)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 30.0
     assert [row["name"] for row in log.rows] == ["inner", "outer"]
     assert all("took longer" in row["status"] for row in log.rows)
 
