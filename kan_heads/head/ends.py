@@ -15,8 +15,6 @@ from kan_heads.kan.grid import grid_points
 if TYPE_CHECKING:
     from kan_heads.swap import Adapter
 
-_SECOND = 2
-
 
 class LinearEnd(abc.ABC):
     r"""A module whose outputs :math:`y_{no}` are linear in its coefficients :math:`\theta`.
@@ -126,7 +124,7 @@ class KANEnd(LinearEnd):
 
     def curvature(self) -> Tensor:
         """Averages products of second derivatives over the grid of each feature."""
-        bends = self._functions(grid_points(self.exact), _SECOND)  # (m, in, functions)
+        bends = self._functions(grid_points(self.exact), 2)  # (m, in, functions)
         blocks = torch.einsum("mif,mig->ifg", bends, bends) / len(bends)
         matrix = torch.block_diag(*blocks.repeat(self.module.out_features, 1, 1))
         return torch.block_diag(matrix, matrix.new_zeros(self._n_bias, self._n_bias))
@@ -148,7 +146,7 @@ class MapEnd(LinearEnd):
 
     def __init__(self, path: str, module: torch.nn.Module) -> None:
         super().__init__(path, module)
-        self._parameters = list(self.exact.parameters())
+        self._parameters = list(self.exact.requires_grad_(True).parameters())
 
     def read(self) -> Tensor:
         """Returns weights, then biases, in the order of the module's parameters."""
@@ -163,10 +161,7 @@ class MapEnd(LinearEnd):
 
     def values(self, x: Tensor, w: Tensor) -> Tensor:
         """Differentiates by the coefficients: of a linear function that is its row."""
-        for p in self._parameters:
-            p.requires_grad_(True)
-        with torch.enable_grad():
-            grads = torch.autograd.grad((self.exact(x) * w).sum(), self._parameters)
+        grads = torch.autograd.grad((self.exact(x) * w).sum(), self._parameters)
         return torch.cat([g.flatten() for g in grads])
 
     def slopes(self, x: Tensor, w: Tensor, tangents: Tensor) -> Tensor:
@@ -185,10 +180,13 @@ def linear_ends(model: torch.nn.Module, adapter: Adapter) -> list[LinearEnd]:
     Raises:
         ModelError: if there is none.
     """
+    from kan_heads.swap import kans_of
+
     ends: list[LinearEnd] = []
+    kans = kans_of(model)
     for path in adapter.readouts(model):
         module = model.get_submodule(path)
-        if any(kind.__name__ == "KAN" for kind in type(module).__mro__):
+        if path in kans:
             ends.append(KANEnd(f"{path}.layers.{len(module.layers) - 1}", module.layers[-1]))
             continue
         maps = [(name, part) for name, part in module.named_modules() if _is_map(part)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -76,11 +75,3 @@ class Sums:
         if change is not None:
             square += float(change @ (self.gram @ change)) - 2.0 * float(change @ self.rhs)
         return max(square, 0.0) / self.labels
-
-
-def total(parts: Iterable[dict[str, Sums]], size: int) -> dict[str, Sums]:
-    """Adds the sums of several parts, kind by kind."""
-    result = {kind: Sums.empty(size) for kind in KINDS}
-    for part in parts:
-        result = {kind: result[kind] + part[kind] for kind in KINDS}
-    return result
